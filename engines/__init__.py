@@ -1,0 +1,1 @@
+"""GPT-SoVITS as a library: text and a voice in, audio out."""

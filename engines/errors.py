@@ -1,0 +1,37 @@
+"""What can go wrong in the engines; every error carries a stable `code`."""
+
+
+class EngineError(Exception):
+    """Base of all errors that `engines` raises on purpose."""
+
+    code = "engine_error"
+
+
+class CheckpointError(EngineError):
+    """A model file is corrupt, foreign, unsafe or of an unsupported version."""
+
+    code = "bad_checkpoint"
+
+
+class TextError(EngineError):
+    """A text cannot be spoken: empty, too long, or in a language that is not installed."""
+
+    code = "bad_text"
+
+
+class PromptError(EngineError):
+    """A reference recording cannot serve as a voice."""
+
+    code = "bad_reference"
+
+
+class BackendUnavailableError(EngineError):
+    """A backend's packages or hardware are missing on this machine."""
+
+    code = "backend_unavailable"
+
+
+class DeviceError(EngineError):
+    """The device failed while it computed."""
+
+    code = "device_failed"

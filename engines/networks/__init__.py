@@ -1,0 +1,1 @@
+"""GPT-SoVITS networks in PyTorch, one file each; offline only, never imported to speak."""
