@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from service.errors import Handler, NotReady, Unauthorized, errors_as_json
 from service.formats import Encoder
 from service.health import Health
 from service.requests import SPEECH, check, encoded, read_json
-from service.speech import Speech, SpeechRequest
+from service.speech import Speaking, Speech, SpeechRequest
 from service.voices import VoiceStore
 from service.websocket_api import stream_speech
 
+_LOGGER = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024  # bytes; 5,000 characters take at most 60 kB as escaped JSON
 WEB = Path(__file__).parent / "web"
 _OPEN_PATHS = ("/", "/health", "/ready")
@@ -84,28 +86,23 @@ class HttpApi:
             speed=fields["speed"],
             door="http",
         )
-        async with self._speech.say(wanted) as speaking:
-            encoder = self.encoder(fields)
-            response = web.StreamResponse(
-                headers={
-                    "Content-Type": encoder.content_type,
-                    "X-Request-Id": speaking.id,
-                    "X-Speech-Rung": speaking.rung,
-                    "X-Speech-Voice": speaking.voice.id,
-                    "X-Audio-Sample-Rate": str(encoder.sample_rate),
-                }
-            )
-            await response.prepare(request)
-            try:
+        response: web.StreamResponse | None = None
+        try:
+            async with self._speech.say(wanted) as speaking:
+                encoder = self.encoder(fields)
+                response = _streamed(speaking, encoder)
+                await response.prepare(request)
                 async for data in encoded(speaking, encoder, self._speech.sentence_pause):
                     await response.write(data)
-            except Exception:
-                # The status is sent: a broken connection is the only honest way left to say that
-                # this is not the whole announcement.
-                if request.transport is not None:
-                    request.transport.abort()
+                await response.write_eof()
+        except Exception as error:
+            if response is None:
                 raise
-            await response.write_eof()
+            # The status is sent: a broken connection is the only honest way left to say that this
+            # is not the whole announcement.
+            _LOGGER.warning("an answer broke off: %s", error)
+            if request.transport is not None:
+                request.transport.abort()
         return response
 
     async def _get_voices(self, request: web.Request) -> web.Response:
@@ -133,3 +130,15 @@ class HttpApi:
 
     async def _get_page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")
+
+
+def _streamed(speaking: Speaking, encoder: Encoder) -> web.StreamResponse:
+    return web.StreamResponse(
+        headers={
+            "Content-Type": encoder.content_type,
+            "X-Request-Id": speaking.id,
+            "X-Speech-Rung": speaking.rung,
+            "X-Speech-Voice": speaking.voice.id,
+            "X-Audio-Sample-Rate": str(encoder.sample_rate),
+        }
+    )
