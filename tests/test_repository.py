@@ -31,7 +31,9 @@ def tracked(*patterns: str) -> list[str]:
 
 def imports(path: str) -> set[str]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    plain = {each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names}
+    plain = {
+        each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names
+    }
     origins = {
         node.module or ""
         for node in ast.walk(tree)

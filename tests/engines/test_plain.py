@@ -132,6 +132,12 @@ def test_loudness_does_not_depend_on_the_recording(level: float) -> None:
     assert np.abs(louder).max() < 0.9
 
 
+def test_peaks_stay_under_the_limit() -> None:
+    clicks = np.full(24000, 0.01, np.float32)
+    clicks[::4000] = 0.5
+    assert 0.8 < np.abs(normalise_loudness(clicks, 24000)).max() < 0.9
+
+
 def test_silence_stays_silence() -> None:
     assert not normalise_loudness(np.zeros(100, np.float32), 24000).any()
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from engines.audio import AudioChunk
 from tests.service.conftest import (
     CHUNK_SECONDS,
     CHUNKS_PER_SENTENCE,
+    FakeSynthesizer,
     StartService,
     eventually,
 )
@@ -305,7 +307,19 @@ async def test_unknown_routes_are_json_errors(
         assert (await response.json())["error"]["code"] == code
 
 
-async def test_a_silent_rung_is_never_ready(start_service: StartService, synthesizer) -> None:
-    synthesizer.speak = lambda utterance: iter(())
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [AudioChunk(np.zeros(24000, np.float32), 24000)],
+        [AudioChunk(np.full(240, 0.1, np.float32), 24000)],
+        [AudioChunk(np.full(240_000, 0.1, np.float32), 24000)],
+    ],
+    ids=["nothing", "silence", "too short", "too long"],
+)
+async def test_a_rung_that_sounds_wrong_is_never_ready(
+    start_service: StartService, synthesizer: FakeSynthesizer, chunks: list[AudioChunk]
+) -> None:
+    synthesizer.speak = lambda utterance: iter(chunks)  # type: ignore[method-assign]
     with pytest.raises(AssertionError, match="never became ready"):
         await start_service()
