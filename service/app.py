@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
-from engines.errors import EngineError
 from service.config import Settings
 from service.errors import ServiceError
 from service.health import Health, read_server_id
@@ -47,7 +46,7 @@ def create_app(
         EngineError: no rung can be made.
     """
     ladder = Ladder(make_rungs())
-    queue = JobQueue(ladder.speak, settings.max_queue)
+    queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
     voices = VoiceStore(ladder.languages, PlainRung.version)
     speech = Speech(
         queue,
@@ -83,7 +82,7 @@ async def _self_test(speech: Speech, health: Health) -> None:
             async for chunk in spoken.chunks():
                 heard.append(chunk.samples)
                 rate = chunk.sample_rate
-    except (ServiceError, EngineError) as error:
+    except ServiceError as error:
         health.failure = f"the self-test failed: {error}"
         _LOGGER.error(health.failure)
         return

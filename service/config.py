@@ -50,6 +50,11 @@ class Settings:
     max_queue: int = _setting(
         16, vol.All(vol.Coerce(int), vol.Range(1, 1000)), "requests at a time, waiting and spoken"
     )
+    max_wait: float = _setting(
+        30.0,
+        vol.All(vol.Coerce(float), vol.Range(1, 3600)),
+        "seconds; requests whose first audio would take longer are refused",
+    )
     max_text: int = _setting(
         5000, vol.All(vol.Coerce(int), vol.Range(1, 5000)), "characters in a request's text"
     )

@@ -16,7 +16,7 @@ from sentence_stream import SentenceBoundaryDetector
 from engines.audio import AudioChunk
 from engines.plain import language_of
 from service.errors import BadRequest, LanguageUnavailable, TextRefused, TextTooLong
-from service.jobs import Job, JobQueue, SpokenChunk, Utterance
+from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.voices import Voice, VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ class SpeechRequest:
         language: tag of the text's language; None to go by its script, then by the settings.
         speed: 0.25 to 4; 1 is the voice's own tempo.
         door: who asks: http, websocket, wyoming or mqtt.
+        client: who asks behind that door; clients take turns.
+        priority: alerts go before normal requests, those before background ones.
+        expires: seconds after which it is not worth saying, None for always.
     """
 
     text: str | AsyncIterator[str]
@@ -40,6 +43,9 @@ class SpeechRequest:
     language: str | None = None
     speed: float = 1.0
     door: str = "http"
+    client: str = ""
+    priority: Priority = Priority.NORMAL
+    expires: float | None = None
 
 
 class Speaking:
@@ -121,7 +127,12 @@ class Speech:
         """
         voice = self._voices.get(request.voice)
         self._check(request, voice)
-        job = Job(uuid.uuid4().hex[:12])
+        job = Job(
+            uuid.uuid4().hex[:12],
+            priority=request.priority,
+            client=f"{request.door} {request.client}",
+            expires=request.expires,
+        )
         if isinstance(request.text, str):
             sentences = self._cut(self._whole(request.text))
             self._queue.submit(job)
