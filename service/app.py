@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
+from service.cache import ClipCache
 from service.config import Settings
 from service.errors import ServiceError
 from service.health import Health, read_server_id
@@ -47,10 +48,11 @@ def create_app(
     """
     ladder = Ladder(make_rungs())
     queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
-    voices = VoiceStore(ladder.languages, PlainRung.version)
+    voices = VoiceStore(ladder.languages, PlainRung.version, ladder.rung)
     speech = Speech(
         queue,
         voices,
+        ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000),
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
@@ -77,8 +79,10 @@ async def _self_test(speech: Speech, health: Health) -> None:
     """Speak a word and look at its sound; only then is the service ready."""
     heard: list[np.ndarray] = []
     rate = 1
+    # Fresh, since a clip from the cache would prove nothing about who speaks now.
+    request = SpeechRequest(SELF_TEST, language="en", door="self-test", fresh=True)
     try:
-        async with speech.say(SpeechRequest(SELF_TEST, language="en", door="self-test")) as spoken:
+        async with speech.say(request) as spoken:
             async for chunk in spoken.chunks():
                 heard.append(chunk.samples)
                 rate = chunk.sample_rate

@@ -58,6 +58,11 @@ class Settings:
     max_text: int = _setting(
         5000, vol.All(vol.Coerce(int), vol.Range(1, 5000)), "characters in a request's text"
     )
+    cache_mb: int = _setting(
+        256,
+        vol.All(vol.Coerce(int), vol.Range(0, 100_000)),
+        "megabytes of spoken clips to keep; 0 keeps none",
+    )
     log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
 
 

@@ -86,7 +86,7 @@ class HttpApi:
                 encoder = self.encoder(fields)
                 response = _streamed(speaking, encoder)
                 await response.prepare(request)
-                async for data in encoded(speaking, encoder, self._speech.sentence_pause):
+                async for data in encoded(speaking, encoder):
                     await response.write(data)
                 await response.write_eof()
         except Exception as error:

@@ -65,11 +65,9 @@ def speech_request(
     )
 
 
-async def encoded(
-    speaking: Speaking, encoder: Encoder, sentence_pause: float
-) -> AsyncIterator[bytes]:
+async def encoded(speaking: Speaking, encoder: Encoder) -> AsyncIterator[bytes]:
     """The answer's bytes as they are made; encoding does not hold up the event loop."""
-    async for chunk in speaking.chunks(sentence_pause):
+    async for chunk in speaking.chunks():
         if data := await asyncio.to_thread(encoder.encode, chunk):
             yield data
     if data := await asyncio.to_thread(encoder.finish):

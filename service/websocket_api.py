@@ -114,7 +114,7 @@ async def _speak(
                 "content_type": encoder.content_type,
             }
         )
-        async for data in encoded(speaking, encoder, speech.sentence_pause):
+        async for data in encoded(speaking, encoder):
             await socket.send_bytes(data)
     done = {"type": "done", "seconds": round(speaking.seconds, 3), "rung": speaking.rung}
     await socket.send_json(done)
