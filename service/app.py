@@ -20,6 +20,7 @@ from service.ladder import Ladder, Rung
 from service.plain_rung import PlainRung
 from service.speech import Speech, SpeechRequest
 from service.voices import VoiceStore
+from service.wyoming_server import WyomingServer
 
 _LOGGER = logging.getLogger(__name__)
 HEALTH = web.AppKey("health", Health)
@@ -62,10 +63,20 @@ def create_app(
     app = api.application()
     app[HEALTH] = health
 
+    wyoming = None
+    if settings.wyoming_port:
+        wyoming = WyomingServer(
+            settings.host, settings.wyoming_port, speech, voices, settings.sample_rate
+        )
+
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
+        if wyoming is not None:
+            await wyoming.start()
         test = asyncio.create_task(_self_test(speech, health))
         yield
+        if wyoming is not None:
+            await wyoming.stop()
         test.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await test

@@ -15,7 +15,12 @@ import yaml
 
 PREFIX = "GPTSOVITS_"
 APP_OPTIONS = Path("/data/options.json")  # where Home Assistant's Supervisor puts an app's options
-PLACES = ("host", "port", "data")  # decided by the machine or container, not by the user's options
+PLACES = (
+    "host",
+    "port",
+    "wyoming_port",
+    "data",
+)  # decided by the machine or container, not by the user's options
 LOG_LEVELS = ("debug", "info", "warning", "error")
 PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
@@ -35,6 +40,9 @@ class Settings:
     host: str = _setting("127.0.0.1", vol.All(str, vol.Length(min=1)), "address to listen on")
     port: int = _setting(
         9880, vol.All(vol.Coerce(int), vol.Range(0, 65535)), "port; 0 takes a free one"
+    )
+    wyoming_port: int = _setting(
+        0, vol.All(vol.Coerce(int), vol.Range(0, 65535)), "port for Wyoming, usually 10200; 0: none"
     )
     data: Path = _setting(Path("data"), vol.Coerce(Path), "folder of voices, models and state")
     token: str = _setting("", str, "bearer token that clients must send; empty for none")
