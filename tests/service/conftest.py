@@ -117,11 +117,7 @@ async def start_service(
 
 async def settled(service: RunningService) -> None:
     """Wait until the self-test is through."""
-    for _ in range(200):
-        async with service.session.get(f"{service.url}/ready") as response:
-            if response.status == 200:
-                return
-    raise AssertionError("the service never became ready")
+    await eventually(lambda: service.health.ready or service.health.failure is not None, 10)
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
