@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 from service.errors import Handler, Unauthorized
 
 OPEN_PATHS = ("/", "/health", "/ready")
-OPEN_FOLDER = "/web/"
+OPEN_FOLDERS = ("/web/", "/clips/")  # a clip's name is a secret of its own
 TOKEN_FILE = "token"
 
 
@@ -49,7 +49,7 @@ def token_check(token: str) -> Middleware:
 
     @web.middleware
     async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-        public = request.path in OPEN_PATHS or request.path.startswith(OPEN_FOLDER)
+        public = request.path in OPEN_PATHS or request.path.startswith(OPEN_FOLDERS)
         if expected and not public:
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
+from service.clips import ClipShelf
 from service.config import Settings
 from service.errors import ServiceError
 from service.health import Health, read_server_id
@@ -63,6 +64,7 @@ def create_app(
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
     )
+    clips = ClipShelf(settings.data / "clips")
     token = required_token(
         settings.host,
         settings.token,
@@ -72,7 +74,9 @@ def create_app(
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
     health = Health(read_server_id(settings.data), queue, ladder)
-    api = HttpApi(speech, voices, health, metrics, sample_rate=settings.sample_rate, token=token)
+    api = HttpApi(
+        speech, voices, clips, health, metrics, sample_rate=settings.sample_rate, token=token
+    )
     app = api.application()
     app[HEALTH] = health
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from aiohttp import web
 
 from service.access import token_check
+from service.clips import ClipShelf
 from service.errors import NotReady, errors_as_json
-from service.formats import Encoder
+from service.formats import FORMATS, Encoder
 from service.health import Health
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
 from service.requests import SPEECH, check, encoded, read_json, speech_request
@@ -28,7 +30,7 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, health, metrics: the parts that answer.
+        speech, voices, clips, health, metrics: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
     """
@@ -37,6 +39,7 @@ class HttpApi:
         self,
         speech: Speech,
         voices: VoiceStore,
+        clips: ClipShelf,
         health: Health,
         metrics: Metrics,
         *,
@@ -45,6 +48,7 @@ class HttpApi:
     ) -> None:
         self._speech = speech
         self._voices = voices
+        self._clips = clips
         self._health = health
         self._sample_rate = sample_rate
         self._metrics = metrics
@@ -63,6 +67,8 @@ class HttpApi:
             [
                 web.post("/v1/audio/speech", self._post_speech),
                 web.get("/v1/audio/speech/stream", stream),
+                web.post("/v1/clips", self._post_clip),
+                web.get("/clips/{file}", self._get_clip),
                 web.get("/v1/voices", self._get_voices),
                 web.get("/metrics", self._get_metrics),
                 web.get("/health", self._get_health),
@@ -98,6 +104,32 @@ class HttpApi:
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+    async def _post_clip(self, request: web.Request) -> web.Response:
+        fields = check(SPEECH, read_json(await request.read()))
+        wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
+        async with self._speech.say(wanted) as speaking:
+            async for _ in speaking.chunks():
+                pass
+        rate = fields.get("sample_rate", self._sample_rate)
+        file = await asyncio.to_thread(
+            self._clips.put, speaking.heard, fields["response_format"], rate
+        )
+        return web.json_response(
+            {
+                "id": speaking.id,
+                "url": str(request.url.origin().with_path(f"/clips/{file}")),
+                "path": f"clips/{file}",
+                "seconds": round(speaking.seconds, 3),
+                "rung": speaking.rung,
+                "voice": speaking.voice.id,
+            }
+        )
+
+    async def _get_clip(self, request: web.Request) -> web.FileResponse:
+        path = await asyncio.to_thread(self._clips.path, request.match_info["file"])
+        headers = {"Content-Type": FORMATS[path.suffix[1:]].content_type}
+        return web.FileResponse(path, headers=headers)
 
     async def _get_voices(self, request: web.Request) -> web.Response:
         voices = self._voices.all()
