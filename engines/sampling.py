@@ -157,7 +157,7 @@ def exponential_noise(seed: int, step: int, size: int) -> Floats:
 
 
 def normal_noise(seed: int, channels: int, start: int, stop: int) -> Floats:
-    """Standard normal numbers of the latent frames `start` to `stop`, float32 [1, channels, frames].
+    """Standard normal numbers of latent frames `start` to `stop`: float32 [1, channels, frames].
 
     A frame's numbers depend on its position in the sentence, not on the piece it is decoded in.
     """
