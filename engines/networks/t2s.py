@@ -12,14 +12,31 @@ Module names follow the official checkpoint, whose keys load unchanged.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.networks.layers import renamed, with_weights
+from engines.spec import T2SConfig
+
 POSITIONS = 4000
+BERT_CHANNELS = 1024
+
+
+def load(config: T2SConfig, weights: Mapping[str, Tensor]) -> T2S:
+    """The network of an official file.
+
+    Args:
+        config: sizes, from `engines.checkpoint`.
+        weights: float32 tensors under their official names.
+
+    Raises:
+        CheckpointError: weights are missing, left over or of other sizes.
+    """
+    return with_weights(lambda: T2S(config), renamed(weights, {"model.": ""}))
 
 
 class Embedding(nn.Module):
@@ -42,8 +59,10 @@ class Position(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.alpha = nn.Parameter(torch.ones(1))
-        frequency = torch.exp(torch.arange(0, width, 2) * -(math.log(10000.0) / width))
-        angle = torch.arange(POSITIONS, dtype=torch.float32)[:, None] * frequency
+        # On the CPU by name: the rest of the network may be built without memory, on "meta".
+        even = torch.arange(0, width, 2, device="cpu")
+        places = torch.arange(POSITIONS, dtype=torch.float32, device="cpu")
+        angle = places[:, None] * torch.exp(even * -(math.log(10000.0) / width))
         table = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
         self.register_buffer("table", table, persistent=False)
 
@@ -109,34 +128,18 @@ class Layers(nn.Module):
 
 
 class T2S(nn.Module):
-    """The text-to-semantic network.
+    """The text-to-semantic network; use `prefill` and `step`, it has no `forward`."""
 
-    Args:
-        vocabulary: semantic tokens including the end token, which is the last.
-        phones: rows of the phone table.
-        width: width D of every layer.
-        heads: attention heads H.
-        layers: blocks L.
-        bert_width: channels of the BERT features.
-    """
-
-    def __init__(
-        self,
-        vocabulary: int,
-        phones: int,
-        width: int,
-        heads: int,
-        layers: int,
-        bert_width: int = 1024,
-    ) -> None:
+    def __init__(self, config: T2SConfig) -> None:
         super().__init__()
-        self.bert_proj = nn.Linear(bert_width, width)
-        self.ar_text_embedding = Embedding(phones, width)
+        width = config.hidden_dim
+        self.bert_proj = nn.Linear(BERT_CHANNELS, width)
+        self.ar_text_embedding = Embedding(config.phoneme_vocab_size, width)
         self.ar_text_position = Position(width)
-        self.ar_audio_embedding = Embedding(vocabulary, width)
+        self.ar_audio_embedding = Embedding(config.vocab_size, width)
         self.ar_audio_position = Position(width)
-        self.h = Layers(width, heads, layers)
-        self.ar_predict_layer = nn.Linear(width, vocabulary, bias=False)
+        self.h = Layers(width, config.head, config.n_layer)
+        self.ar_predict_layer = nn.Linear(width, config.vocab_size, bias=False)
 
     def embed(self, phones: Tensor, bert: Tensor, prompt: Tensor) -> Tensor:
         """Phones (B, n), features (B, 1024, n), prompt tokens (B, P) -> (B, n + P, D)."""
