@@ -26,6 +26,7 @@ from engines.prompt import VoicePrompt
 from engines.sampling import Floats, SamplingParams, normal_noise
 
 Tokens = npt.NDArray[np.int64]
+Places = npt.NDArray[np.float64]
 
 NOISE_SCALE = 0.5
 GENERATOR_CONTEXT = 12
@@ -110,7 +111,9 @@ class VitsDecoder:
         )
         return outputs["mean"], outputs["log_deviation"]
 
-    def latent(self, mean: Floats, log_deviation: Floats, noise: Floats, voice: VoicePrompt) -> Floats:
+    def latent(
+        self, mean: Floats, log_deviation: Floats, noise: Floats, voice: VoicePrompt
+    ) -> Floats:
         """What the generator hears, [1, C, T], from a prior and noise of the same shape."""
         drawn = mean + noise * np.exp(log_deviation) * np.float32(NOISE_SCALE)
         return np.asarray(
@@ -134,7 +137,9 @@ class VitsDecoder:
         noise = utterance.noise
         if noise is None:
             noise = normal_noise(utterance.params.seed, self.model.latent, 0, frames)
-        return self.latent(stretch(mean, places), stretch(deviation, places), noise, utterance.prompt)
+        return self.latent(
+            stretch(mean, places), stretch(deviation, places), noise, utterance.prompt
+        )
 
     def _samples(self, latent: Floats, utterance: Utterance) -> Floats:
         feeds = {"latent": latent, "voice_style": utterance.prompt.voice_style}
@@ -187,12 +192,14 @@ class EagerSpeech:
         start = self._spoken
         first = max(0, start - GENERATOR_CONTEXT - FLOW_CONTEXT)
         # Steps of exactly `speed`: the whole sentence's length is not known yet.
-        places = (np.arange(first, known) + 0.5) * speed - 0.5
+        places: Places = (np.arange(first, known, dtype=np.float64) + 0.5) * speed - 0.5
         noise = normal_noise(self._utterance.params.seed, self._decoder.model.latent, first, known)
         latent = self._decoder.latent(
             stretch(mean, places), stretch(deviation, places), noise, self._utterance.prompt
         )
-        samples = crossfade(self._tail, self._decoder.part(latent, first, start, end, self._utterance))
+        samples = crossfade(
+            self._tail, self._decoder.part(latent, first, start, end, self._utterance)
+        )
         ready = (stop - start) * self._decoder.model.hop
         self._spoken, self._tail = stop, samples[ready:]
         return samples[:ready]
@@ -203,7 +210,7 @@ def stretched_frames(frames: int, speed: float) -> int:
     return frames if speed == 1 else int(frames / speed) + 1
 
 
-def stretch(values: Floats, places: npt.NDArray[np.float64]) -> Floats:
+def stretch(values: Floats, places: Places) -> Floats:
     """Linear interpolation of [1, C, T] at fractional places in time, held at both ends."""
     last = values.shape[2] - 1
     places = np.clip(places, 0, last)

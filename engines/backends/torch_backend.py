@@ -125,7 +125,7 @@ class TorchBackend:
         return bert.load(read.config, read.weights)
 
     @cached_property
-    def _speaker(self) -> eres2net.ERes2NetV2:
+    def _speaker(self) -> eres2net.ERes2Net:
         files = sorted((self._source.models / "sv").glob("*.ckpt"))
         if len(files) != 1:
             raise CheckpointError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from engines.networks.bert import Bert
-from engines.networks.eres2net import ERes2NetV2
+from engines.networks.eres2net import ERes2Net
 from engines.networks.hubert import Hubert
 from engines.networks.t2s import T2S
 from engines.networks.vits import Vits
@@ -41,7 +41,7 @@ class QuantizeGraph(nn.Module):
 class SpeakerGraph(nn.Module):
     """fbank (1, F, 80) -> embedding (1, 20480)."""
 
-    def __init__(self, speaker: ERes2NetV2) -> None:
+    def __init__(self, speaker: ERes2Net) -> None:
         super().__init__()
         self.speaker = speaker
 
