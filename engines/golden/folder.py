@@ -31,6 +31,7 @@ class Vectors:
     def __init__(self, path: Path) -> None:
         with np.load(path, allow_pickle=False) as archive:
             self._arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+        self.group = path.stem
         self.inputs_read: set[str] = set()
 
     @property
