@@ -117,21 +117,22 @@ class Folder:
         """What the README's table says about an array; empty where it says nothing."""
         return self._readme.get((group, array), "")
 
-    def inputs_in(self, text: str, seed: int = 0) -> dict[str, Any]:
+    def inputs_in(self, text: str, seed: int | None = None) -> dict[str, Any]:
         """The arrays a description refers to, by their recipe key.
 
-        Finds calls such as `fill('z',(1,192,24),1.7)` or `integers('x',(1,40),0,732,1)`; one that
-        names no seed itself gets the one the text names ("seed 5"), else `seed`.
+        Finds calls such as `fill('z',(1,192,24),1.7)` or `integers('x',(1,40),0,732,1)`. Where the
+        folder stores the seed it is passed here and wins; else a call's own seed counts, else the
+        one the text names ("seed 5"), else 0.
         """
         named = _SEED.search(_CALL.sub("", text))
-        default = int(named.group(1)) if named else seed
         made: dict[str, Any] = {}
         for function, arguments in _CALL.findall(text):
-            own = _SEED.search(arguments)
+            own = _SEED.search(arguments) or named
             values = ast.literal_eval(f"({_SEED.sub('', arguments).rstrip(' ,')},)")
             # Both functions take the seed as their fifth argument.
-            seeds = {} if len(values) == 5 else {"seed": int(own.group(1)) if own else default}
-            made[values[0]] = getattr(self.recipe, function)(*values, **seeds)
+            stated = values[4] if len(values) == 5 else int(own.group(1)) if own else 0
+            used = stated if seed is None else seed
+            made[values[0]] = getattr(self.recipe, function)(*values[:4], seed=used)
         return made
 
 
