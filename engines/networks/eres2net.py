@@ -141,5 +141,5 @@ class Fusion(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Two maps (B, C, bands, T) → one of the same shape."""
-        balance = torch.tanh(self.local_att(torch.cat([x, y], dim=1)))
-        return x * (1 + balance) + y * (1 - balance)
+        balance = 1.0 + torch.tanh(self.local_att(torch.cat([x, y], dim=1)))
+        return x * balance + y * (2.0 - balance)
