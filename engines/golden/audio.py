@@ -29,10 +29,15 @@ def recompute(folder: Folder, vectors: Vectors) -> Iterator[tuple[str, Any]]:
         yield f"{name}.out", mel
         yield f"{name}.norm", spectra.normalised_mel(mel)
         yield f"{name}.basis", spectra.slaney_mel_banks(spec)
-    yield "spec.out", spectra.magnitudes(torch.from_numpy(vectors.input("spec.in")[0]), torch)[None]
-    yield "fbank.out", spectra.filterbank(torch.from_numpy(vectors.input("fbank.in")), torch)
     yield "fbank.mel_banks", spectra.kaldi_mel_banks(torch)
-    yield from _joined(folder, vectors)
+    if "spec.in" in vectors:
+        samples = torch.from_numpy(vectors.input("spec.in")[0])
+        yield "spec.out", spectra.magnitudes(samples, torch)[None]
+    if "fbank.in" in vectors:
+        samples = torch.from_numpy(vectors.input("fbank.in"))
+        yield "fbank.out", spectra.filterbank(samples, torch)
+    if "sola.a" in vectors:
+        yield from _joined(folder, vectors)
 
 
 def _joined(folder: Folder, vectors: Vectors) -> Iterator[tuple[str, Any]]:

@@ -52,6 +52,11 @@ class Vectors:
         shape: tuple[int, ...] = self._arrays[name].shape
         return shape
 
+    def crop(self, name: str, value: Any) -> Any:
+        """The part of `value` that was recorded: big arrays were cut, from index 0 on each axis."""
+        lengths = self._arrays[name].shape if name in self else ()
+        return np.asarray(value)[tuple(slice(length) for length in lengths)]
+
     def recorded(self, name: str) -> Any:
         """The expected value; for the comparison only, never for a group to compute with."""
         return self._arrays[name]
@@ -97,10 +102,12 @@ class Folder:
         A Hugging Face network is a file inside its folder: take `.parent`.
         """
         manifest_file = self.root / "manifests" / f"{name}.json.gz"
+        if not manifest_file.exists():
+            raise GoldenError(f"{self.root} has no manifest of the checkpoint {name}")
+        manifest = self.recipe.load_manifest(name)
         digest = hashlib.sha256((self.root / "recipe.py").read_bytes())
         digest.update(manifest_file.read_bytes())
         target = self.cache / f"{name}-{digest.hexdigest()[:16]}"
-        manifest = self.recipe.load_manifest(name)
         done = target / "complete"
         if not done.exists():
             target.mkdir(parents=True, exist_ok=True)

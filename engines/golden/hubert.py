@@ -10,7 +10,7 @@ import torch
 
 from engines.checkpoint import load_hubert
 from engines.golden.folder import Folder, Vectors
-from engines.golden.recording import cropped, recording
+from engines.golden.recording import recording
 from engines.networks import hubert
 
 
@@ -24,7 +24,8 @@ def recompute(folder: Folder, vectors: Vectors) -> Iterator[tuple[str, Any]]:
     for name in (name for name in vectors.names if name.startswith("mid.")):
         module = name.removeprefix("mid.")
         if module in record.outputs:
-            yield name, cropped(record.outputs[module], vectors.shape(name))
-    lengths = vectors.input("lengths")[:, 0]
-    counted = [hubert.frames(checkpoint.config, int(length)) for length in lengths]
-    yield "lengths", np.stack([lengths, counted], axis=1)
+            yield name, vectors.crop(name, record.outputs[module])
+    if "lengths" in vectors:
+        lengths = vectors.input("lengths")[:, 0]
+        counted = [hubert.frames(checkpoint.config, int(length)) for length in lengths]
+        yield "lengths", np.stack([lengths, counted], axis=1)

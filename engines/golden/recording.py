@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 
@@ -38,8 +37,3 @@ def recording(network: nn.Module) -> Iterator[Recording]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def cropped(value: Any, shape: tuple[int, ...]) -> Any:
-    """The first part of an array: big arrays are recorded in part, from index 0 on each axis."""
-    return np.asarray(value)[tuple(slice(length) for length in shape)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engines.checkpoint import load_sovits
 from engines.golden.folder import Folder, Vectors
-from engines.golden.recording import Recording, cropped, recording
+from engines.golden.recording import Recording, recording
 from engines.networks import vits
 from engines.networks.vits import Condition, Vits, crossfade_latent
 
@@ -28,12 +28,13 @@ def recompute(folder: Folder, vectors: Vectors) -> Iterator[tuple[str, Any]]:
     """Yield the arrays of one `s2_NAME.npz`, from the checkpoint of the same name."""
     checkpoint = load_sovits(folder.checkpoint(vectors.group))
     network = vits.load(checkpoint.config, checkpoint.weights)
-    yield from _codes(network, vectors)
+    if "enc.ssl" in vectors:
+        yield from _codes(network, vectors)
     references = _references(vectors)
     codes, phones = _input(vectors, "dec.codes")[:, 0], _input(vectors, "dec.text")
     noise = _input(vectors, "dec.noise")
     rows = network.codebook[codes[0]].T[None]
-    yield "dec.quantized", cropped(rows, vectors.shape("dec.quantized"))
+    yield "dec.quantized", vectors.crop("dec.quantized", rows)
 
     with recording(network) as record:
         condition = network.condition(network.style(*references[0]))
@@ -47,13 +48,15 @@ def recompute(folder: Folder, vectors: Vectors) -> Iterator[tuple[str, Any]]:
 
     mean = torch.stack([network.style(*reference) for reference in references]).mean(0)
     audio = _speak(network, codes, phones, noise, network.condition(mean))
-    yield "multi.audio", cropped(audio, vectors.shape("multi.audio"))
-    stated = _SHORT.search(folder.description(vectors.group, "short.audio"))
-    few = vectors.shape("short.audio")[-1] // checkpoint.spec.samples_per_token
-    few_phones = int(stated.group(2)) if stated else 3
-    short = codes[:, :few], phones[:, :few_phones], noise[..., : 2 * few]
-    yield "short.audio", _speak(network, *short, condition)
-    yield from _stream(network, vectors, codes, phones, condition)
+    yield "multi.audio", vectors.crop("multi.audio", audio)
+    if "short.audio" in vectors:
+        stated = _SHORT.search(folder.description(vectors.group, "short.audio"))
+        few = vectors.shape("short.audio")[-1] // checkpoint.spec.samples_per_token
+        few_phones = int(stated.group(2)) if stated else 3
+        short = codes[:, :few], phones[:, :few_phones], noise[..., : 2 * few]
+        yield "short.audio", _speak(network, *short, condition)
+    if "stream.noise2" in vectors:
+        yield from _stream(network, vectors, codes, phones, condition)
 
 
 def _input(vectors: Vectors, name: str) -> Tensor:
@@ -86,21 +89,20 @@ def _speak(
 def _middle(record: Recording, vectors: Vectors) -> Iterator[tuple[str, Any]]:
     for name in (name for name in vectors.names if name.startswith("mid.")):
         module = name.removeprefix("mid.")
-        shape = vectors.shape(name)
         if match := _FLOW.fullmatch(module):
             # Even numbers are couplings; the flip with the next number feeds them.
             layer, flip = divmod(int(match.group(1)), 2)
             side = record.inputs if flip else record.outputs
-            yield name, cropped(side[f"flow.couplings.{layer}"], shape)
+            yield name, vectors.crop(name, side[f"flow.couplings.{layer}"])
         elif module == "z_p":
             yield name, record.inputs["flow"]
         elif module in _ENTERS:
             entering = record.inputs[_ENTERS[module]].swapaxes(1, 2)
-            yield name, cropped(entering, shape)
+            yield name, vectors.crop(name, entering)
         elif module == "ge_to512":
             yield name, record.outputs[module][:, None]
         elif module in record.outputs:
-            yield name, cropped(record.outputs[module], shape)
+            yield name, vectors.crop(name, record.outputs[module])
 
 
 def _stream(

@@ -9,7 +9,7 @@ import torch
 
 from engines.checkpoint import load_speaker
 from engines.golden.folder import Folder, Vectors
-from engines.golden.recording import cropped, recording
+from engines.golden.recording import recording
 from engines.networks import eres2net
 from engines.spectra import filterbank
 
@@ -24,4 +24,4 @@ def recompute(folder: Folder, vectors: Vectors) -> Iterator[tuple[str, Any]]:
     for name in (name for name in vectors.names if name.startswith("mid.")):
         module = name.removeprefix("mid.")
         if module in record.outputs:
-            yield name, cropped(record.outputs[module], vectors.shape(name))
+            yield name, vectors.crop(name, record.outputs[module])
