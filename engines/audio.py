@@ -147,7 +147,7 @@ def resample_sinc(samples: Samples, rate: int, target: int) -> Samples:
         return samples
     common = math.gcd(rate, target)
     before, after = rate // common, target // common
-    kernel, width = _sinc_kernel(before, after)
+    kernel, width = sinc_kernel(before, after)
     padded = np.pad(samples, (width, width + before)).astype(np.float32, copy=False)
     windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[1])[::before]
     length = math.ceil(after * len(samples) / before)
@@ -155,8 +155,11 @@ def resample_sinc(samples: Samples, rate: int, target: int) -> Samples:
 
 
 @lru_cache(maxsize=16)
-def _sinc_kernel(before: int, after: int) -> tuple[Samples, int]:
-    """Filter of every output phase, (after, 2 · width + before), and its half width."""
+def sinc_kernel(before: int, after: int) -> tuple[Samples, int]:
+    """Filter of every output phase, (after, 2 · width + before), and its half width.
+
+    `before` and `after` are the two rates without their common divisor.
+    """
     base = min(before, after) * _ROLL_OFF
     width = math.ceil(_ZERO_CROSSINGS * before / base)
     taps = np.arange(-width, width + before, dtype=np.float64) / before
