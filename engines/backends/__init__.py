@@ -89,6 +89,26 @@ class CheckpointFiles:
     sovits: Path
     models: Path
 
+    @property
+    def hubert(self) -> Path:
+        """Folder of the speech encoder."""
+        return self.models / "chinese-hubert-base"
+
+    @property
+    def bert(self) -> Path:
+        """Folder of the text encoder."""
+        return self.models / "chinese-roberta-wwm-ext-large"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The text encoder's tokenizer."""
+        return self.bert / "tokenizer.json"
+
+    @property
+    def speaker(self) -> Path:
+        """Folder of the speaker network's one file."""
+        return self.models / "sv"
+
 
 _BACKENDS = {"torch": ("engines.backends.torch_backend", "TorchBackend")}
 

@@ -116,20 +116,20 @@ class TorchBackend:
 
     @cached_property
     def _hubert(self) -> hubert.Hubert:
-        read = checkpoint.load_hubert(self._source.models / "chinese-hubert-base")
+        read = checkpoint.load_hubert(self._source.hubert)
         return hubert.load(read.config, read.weights)
 
     @cached_property
     def _bert(self) -> bert.Bert:
-        read = checkpoint.load_bert(self._source.models / "chinese-roberta-wwm-ext-large")
+        read = checkpoint.load_bert(self._source.bert)
         return bert.load(read.config, read.weights)
 
     @cached_property
     def _speaker(self) -> eres2net.ERes2Net:
-        files = sorted((self._source.models / "sv").glob("*.ckpt"))
+        files = sorted(self._source.speaker.glob("*.ckpt"))
         if len(files) != 1:
             raise CheckpointError(
-                f"{self._source.models / 'sv'}: this model needs the speaker network, "
+                f"{self._source.speaker}: this model needs the speaker network, "
                 f"one .ckpt file; found {len(files)}"
             )
         return eres2net.load(checkpoint.load_speaker(files[0]))

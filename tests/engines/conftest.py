@@ -50,7 +50,7 @@ def tiny(tiny_files: CheckpointFiles) -> TorchBackend:
 @pytest.fixture(scope="session")
 def bert_features(tiny: TorchBackend, tiny_files: CheckpointFiles) -> BertFeatures:
     """No BERT: the sentences of `make_sentence` are English."""
-    return BertFeatures(tiny, tiny_files.models / "tokenizer.json")
+    return BertFeatures(tiny, tiny_files.tokenizer)
 
 
 def make_sentence(phones: int, seed: int = 0, pause: float = 0.0) -> PhonemizedText:
