@@ -161,6 +161,21 @@ class Vits(nn.Module):
         return samples
 
 
+def stretched(latent: Tensor, length: int) -> Tensor:
+    """Linear interpolation over time, (B, C, T) → (B, C, length); exact where the length stays.
+
+    The centres of the first and last frames keep their place (half-pixel positions). Written out
+    because `F.interpolate` treats an equal length as a case of its own, which fixes it on export.
+    """
+    frames = latent.shape[-1]
+    places = torch.arange(length, dtype=torch.float32, device=latent.device)
+    source = ((places + 0.5) * (frames / length) - 0.5).clamp(min=0)
+    left = source.long()
+    right = (left + 1).clamp(max=frames - 1)
+    share = (source - left).to(latent.dtype)
+    return latent[..., left] * (1 - share) + latent[..., right] * share
+
+
 def crossfade_latent(latent: Tensor, before: Tensor) -> Tensor:
     """Fade the first frames of `latent` (B, C, T) in over `before` (B, C, L), L ≤ T.
 
@@ -252,8 +267,7 @@ class TextEncoder(nn.Module):
 
     def prior(self, latent: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """(B, hidden, T) → mean and log scale, each (B, inter, length)."""
-        stretched = F.interpolate(latent, size=length, mode="linear", align_corners=False)
-        mean, log_scale = self.proj(stretched).chunk(2, dim=1)
+        mean, log_scale = self.proj(stretched(latent, length)).chunk(2, dim=1)
         return mean, log_scale
 
 
