@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import pickle
@@ -459,6 +460,17 @@ def test_a_compressed_archive_is_refused(golden: Folder, tmp_path: Path) -> None
             packed.writestr(name, archive.read(name))
     with pytest.raises(CheckpointError, match="compressed"):
         load_t2s(tmp_path / "a.ckpt")
+
+
+def test_parts_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("archive/data/0", bytes(5000))
+        for number in range(1, 4):
+            twin = copy.copy(archive.filelist[0])
+            twin.filename = f"archive/data/{number}"
+            archive.filelist.append(twin)
+    with pytest.raises(CheckpointError, match="unpack to more"):
+        read_torch_file(tmp_path / "a.pth")
 
 
 def test_tensors_that_are_views_of_a_few_numbers_are_refused(tmp_path: Path) -> None:
