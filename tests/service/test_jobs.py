@@ -204,4 +204,4 @@ async def test_a_wait_too_long_is_refused_with_the_time_to_come_back(
 
 def test_pcm_clips_instead_of_wrapping() -> None:
     chunk = AudioChunk(np.array([0.0, 1.5, -1.5], np.float32), 24000)
-    assert chunk.pcm16() == b"\x00\x00\xff\x7f\x01\x80"
+    assert chunk.pcm16() == b"\x00\x00\xff\x7f\x00\x80"

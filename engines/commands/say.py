@@ -1,0 +1,124 @@
+"""`python -m engines say`: speak a text in a voice, from official checkpoints to a WAV file."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import time
+import wave
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines.backends import CheckpointFiles, open_backend
+from engines.errors import EngineError
+from engines.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from engines.prompt import VoicePrompt
+    from engines.synthesizer import Synthesizer
+    from engines.text.types import PhonemizedText
+
+_LOG = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    defaults = SamplingParams()
+    model = parser.add_argument_group("model")
+    model.add_argument("--t2s", type=Path, required=True, help="text-to-semantic .ckpt")
+    model.add_argument("--sovits", type=Path, required=True, help="SoVITS .pth")
+    model.add_argument(
+        "--models",
+        type=Path,
+        required=True,
+        help="folder of chinese-hubert-base, chinese-roberta-wwm-ext-large (Chinese), sv (Pro)",
+    )
+    model.add_argument("--backend", default="torch", help="who runs it (default: torch)")
+    voice = parser.add_argument_group("voice")
+    voice.add_argument(
+        "--reference",
+        type=Path,
+        required=True,
+        action="append",
+        help="recording of the voice, 3 to 10 s; more of them lend their style",
+    )
+    voice.add_argument("--reference-text", default="", help="what the first recording says")
+    voice.add_argument("--reference-language", help="its language (default: the text's)")
+    text = parser.add_argument_group("text")
+    text.add_argument("--text", required=True, help="what to say")
+    text.add_argument("--language", required=True, help="zh, en, ja, ko, yue, or auto")
+    text.add_argument("--out", type=Path, required=True, help="WAV file to write")
+    how = parser.add_argument_group("how")
+    how.add_argument("--top-k", type=int, default=defaults.top_k)
+    how.add_argument("--top-p", type=float, default=defaults.top_p)
+    how.add_argument("--temperature", type=float, default=defaults.temperature)
+    how.add_argument("--repetition-penalty", type=float, default=defaults.repetition_penalty)
+    how.add_argument("--speed", type=float, default=defaults.speed)
+    how.add_argument("--seed", type=int, default=defaults.seed, help="-1: a new one every time")
+    how.add_argument("--slots", type=int, default=1, help="sentences read side by side")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Speak and write the file; returns 0."""
+    # Here and not above, so that `--help` answers without them.
+    from engines.audio import load_recording
+    from engines.bert_features import BertFeatures
+    from engines.prompt import Enroller, closed_text
+    from engines.synthesizer import Synthesizer
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not arguments.out.parent.is_dir():
+        raise EngineError(f"--out: there is no folder {arguments.out.parent}")
+    params = SamplingParams(
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        temperature=arguments.temperature,
+        repetition_penalty=arguments.repetition_penalty,
+        speed=arguments.speed,
+        seed=arguments.seed,
+    ).with_seed()
+    recordings = [load_recording(path) for path in arguments.reference]
+    files = CheckpointFiles(arguments.t2s, arguments.sovits, arguments.models)
+    backend = open_backend(arguments.backend, files)
+    symbols = backend.model.symbols
+    sentences = _phonemize(arguments.text, arguments.language, symbols)
+    spoken_in = arguments.reference_language or arguments.language
+    closed = closed_text(arguments.reference_text, spoken_in)
+    said = _phonemize(closed, spoken_in, symbols) if closed else []
+    bert = BertFeatures(backend, files.tokenizer)
+    prompt = Enroller(backend, bert).enrol(recordings, said)
+    _write(arguments.out, Synthesizer(backend, bert, arguments.slots), sentences, prompt, params)
+    return 0
+
+
+def _phonemize(text: str, language: str, symbols: str) -> list[PhonemizedText]:
+    front_end = importlib.import_module("engines.text")
+    sentences: list[PhonemizedText] = front_end.phonemize(text, language, symbols)
+    return sentences
+
+
+def _write(
+    out: Path,
+    synthesizer: Synthesizer,
+    sentences: list[PhonemizedText],
+    prompt: VoicePrompt,
+    params: SamplingParams,
+) -> None:
+    started = time.monotonic()
+    # All of it first: a file exists only when everything was said.
+    chunks = list(synthesizer.speak(sentences, prompt, params))
+    seconds = time.monotonic() - started
+    rate = synthesizer.model.sample_rate
+    with wave.open(str(out), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        for chunk in chunks:
+            file.writeframesraw(chunk.pcm16())
+    _LOG.info(
+        "%s: %.2f s of speech in %.2f s, model %s, seed %d",
+        out,
+        sum(len(chunk.samples) for chunk in chunks) / rate,
+        seconds,
+        synthesizer.model.version,
+        params.seed,
+    )

@@ -1,0 +1,236 @@
+"""Layers that several networks share, and how official weights get into them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engines.errors import CheckpointError
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+_WEIGHT_NORM_SPELLINGS = (
+    (".weight_g", ".weight_v"),
+    (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
+)
+
+
+def with_weights(make: Callable[[], _Network], weights: Mapping[str, Tensor]) -> _Network:
+    """Build a network and give it exactly `weights`, ready for inference.
+
+    The network is built without memory of its own, so a file with absurd sizes costs nothing.
+
+    Raises:
+        CheckpointError: a weight is missing, left over or of another shape than the sizes say.
+    """
+    try:
+        with torch.device("meta"):
+            network = make()
+        network.load_state_dict(fold_weight_norm(weights), strict=True, assign=True)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise CheckpointError(f"the weights do not fit the network: {_brief(error)}") from error
+    return network.eval().requires_grad_(False)
+
+
+def _brief(error: Exception, limit: int = 300) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else text[:limit] + " …"
+
+
+def renamed(weights: Mapping[str, Tensor], prefixes: Mapping[str, str]) -> dict[str, Tensor]:
+    """The same tensors with the beginning of their keys replaced."""
+    out: dict[str, Tensor] = {}
+    for key, tensor in weights.items():
+        old = next((old for old in prefixes if key.startswith(old)), "")
+        out[prefixes.get(old, "") + key.removeprefix(old)] = tensor
+    return out
+
+
+def fold_weight_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Replace each weight-norm pair (g, v) by the weight it stands for.
+
+    `W = v · g / ‖v‖`, the norm over every axis on which g has length 1 (Salimans & Kingma 2016).
+    Both spellings of the keys are read, PyTorch's old `weight_g`/`weight_v` and its new
+    `parametrizations.weight.original0/1`.
+    """
+    folded = dict(weights)
+    for g_end, v_end in _WEIGHT_NORM_SPELLINGS:
+        for key in [key for key in folded if key.endswith(g_end)]:
+            stem = key.removesuffix(g_end)
+            if stem + v_end not in folded:
+                continue  # left in place: the strict loading below names it
+            g, v = folded.pop(key), folded.pop(stem + v_end)
+            axes = [axis for axis in range(v.dim()) if g.shape[axis] == 1]
+            norm = torch.linalg.vector_norm(v, dim=axes, keepdim=True)
+            folded[stem + ".weight"] = v * (g / norm)
+    return folded
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of (B, C, T)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) → (B, C, T)."""
+        rows = F.layer_norm(x.transpose(1, 2), self.gamma.shape, self.gamma, self.beta, 1e-5)
+        return rows.transpose(1, 2)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, C, T) → (B, heads, T, C/heads)."""
+    batch, channels, length = x.shape
+    return x.reshape(batch, heads, channels // heads, length).transpose(2, 3)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """(B, heads, T, D) → (B, heads·D, T)."""
+    batch, heads, length, width = x.shape
+    return x.transpose(2, 3).reshape(batch, heads * width, length)
+
+
+def diagonals_to_square(band: Tensor) -> Tensor:
+    """Spread each row's window over the columns around the diagonal.
+
+    (…, T, 2w+1) → (…, T, T) with `out[i, j] = band[i, j-i+w]` inside the window and 0 outside. Only
+    pads and reshapes, so it exports with a dynamic T (the "skewing" of Huang et al. 2018).
+    """
+    *lead, length, width = band.shape
+    flat = F.pad(band, (0, length)).reshape(*lead, length * (length + width))
+    skewed = flat[..., : length * (length + width - 1)]
+    return skewed.reshape(*lead, length, length + width - 1)[..., width // 2 : width // 2 + length]
+
+
+def square_to_diagonals(square: Tensor, width: int) -> Tensor:
+    """Inverse of `diagonals_to_square`: (…, T, T) → (…, T, width), 0 where the window leaves it."""
+    *lead, length, _ = square.shape
+    padded = F.pad(square, (width // 2, width // 2))
+    flat = F.pad(padded.reshape(*lead, length * (length + width - 1)), (0, length))
+    return flat.reshape(*lead, length, length + width)[..., :width]
+
+
+class RelativeAttention(nn.Module):
+    """Self-attention that knows how far apart two frames are, up to 4 (Shaw et al. 2018)."""
+
+    WINDOW = 4
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = 1 / math.sqrt(channels // heads)
+        self.conv_q = nn.Conv1d(channels, channels, 1)
+        self.conv_k = nn.Conv1d(channels, channels, 1)
+        self.conv_v = nn.Conv1d(channels, channels, 1)
+        self.conv_o = nn.Conv1d(channels, channels, 1)
+        table = (1, 2 * self.WINDOW + 1, channels // heads)
+        self.emb_rel_k = nn.Parameter(torch.zeros(table))
+        self.emb_rel_v = nn.Parameter(torch.zeros(table))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) → (B, C, T)."""
+        q = split_heads(self.conv_q(x), self.heads) * self.scale
+        k = split_heads(self.conv_k(x), self.heads)
+        v = split_heads(self.conv_v(x), self.heads)
+        near = q @ self.emb_rel_k.transpose(1, 2)  # (B, heads, T, 9)
+        weights = torch.softmax(q @ k.transpose(2, 3) + diagonals_to_square(near), dim=-1)
+        band = square_to_diagonals(weights, self.emb_rel_v.shape[1])
+        out: Tensor = self.conv_o(join_heads(weights @ v + band @ self.emb_rel_v))
+        return out
+
+
+class CrossAttention(nn.Module):
+    """Attention of one sequence over another, no positions."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.scale = 1 / math.sqrt(channels // heads)
+        self.conv_q = nn.Conv1d(channels, channels, 1)
+        self.conv_k = nn.Conv1d(channels, channels, 1)
+        self.conv_v = nn.Conv1d(channels, channels, 1)
+        self.conv_o = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
+        """(B, C, T), (B, C, M) → (B, C, T)."""
+        q = split_heads(self.conv_q(x), self.heads) * self.scale
+        k = split_heads(self.conv_k(memory), self.heads)
+        v = split_heads(self.conv_v(memory), self.heads)
+        out: Tensor = self.conv_o(join_heads(torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v))
+        return out
+
+
+class FeedForward(nn.Module):
+    """Two convolutions over time with a ReLU between."""
+
+    def __init__(self, channels: int, inner: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv1d(channels, inner, kernel, padding=kernel // 2)
+        self.conv_2 = nn.Conv1d(inner, channels, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) → (B, C, T)."""
+        out: Tensor = self.conv_2(torch.relu(self.conv_1(x)))
+        return out
+
+
+class Encoder(nn.Module):
+    """Transformer encoder with relative attention; layer norm after each residual sum."""
+
+    def __init__(self, channels: int, inner: int, heads: int, layers: int, kernel: int) -> None:
+        super().__init__()
+        self.attn_layers = nn.ModuleList(RelativeAttention(channels, heads) for _ in range(layers))
+        self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(layers))
+        self.ffn_layers = nn.ModuleList(FeedForward(channels, inner, kernel) for _ in range(layers))
+        self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, T) → (B, C, T)."""
+        for attention, norm_1, feed_forward, norm_2 in zip(
+            self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True
+        ):
+            x = norm_1(x + attention(x))
+            x = norm_2(x + feed_forward(x))
+        return x
+
+
+class WaveNet(nn.Module):
+    """Gated convolutions with skip connections (van den Oord et al. 2016), dilation 1."""
+
+    LAYERS = 4
+    KERNEL = 5
+
+    def __init__(self, channels: int, condition_channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.cond_layer = nn.Conv1d(condition_channels, 2 * channels * self.LAYERS, 1)
+        self.in_layers = nn.ModuleList(
+            nn.Conv1d(channels, 2 * channels, self.KERNEL, padding=self.KERNEL // 2)
+            for _ in range(self.LAYERS)
+        )
+        self.res_skip_layers = nn.ModuleList(
+            nn.Conv1d(channels, channels * (1 if last else 2), 1)
+            for last in (layer == self.LAYERS - 1 for layer in range(self.LAYERS))
+        )
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, C, T) and `cond_layer(style)` (B, 8C, 1) → (B, C, T)."""
+        total = torch.zeros_like(x)
+        for layer, (gates, res_skip) in enumerate(
+            zip(self.in_layers, self.res_skip_layers, strict=True)
+        ):
+            width = 2 * self.channels
+            both = gates(x) + condition[:, layer * width : (layer + 1) * width]
+            filtered, gate = both.chunk(2, dim=1)
+            out = res_skip(torch.tanh(filtered) * torch.sigmoid(gate))
+            if layer < self.LAYERS - 1:
+                x = x + out[:, : self.channels]
+            total = total + out[:, -self.channels :]
+        return total

@@ -1,0 +1,214 @@
+"""Choosing the next semantic token: the original's order of operations and reproducible noise.
+
+The order is GPT-SoVITS's own (end token held back, repetition penalty, top-p, temperature, top-k,
+softmax, arg-max of probability over exponential noise): top-p sees the logits *before* the
+temperature, and the penalised logits also decide whether the sentence has ended.
+
+The noise is a function of (seed, step) alone, by the counter-based generator Philox 4x32-10
+(Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). No state is carried from
+one draw to the next, so a stream draws the same whatever shares its batch, and a kernel on a
+device can compute the very same numbers in any order.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.errors import EngineError
+
+Floats = npt.NDArray[np.float32]
+Words = npt.NDArray[np.uint32]
+
+MINIMUM_TOKENS = 11
+"""Steps during which the end token cannot be drawn."""
+
+TOKEN_NOISE = 0
+PRIOR_NOISE = 1
+"""What a draw is for; the last word of the generator's counter."""
+
+
+class SamplingError(EngineError, ValueError):
+    """A sampling parameter is outside its range."""
+
+    code = "bad_parameter"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How a sentence is spoken; names and defaults are the original's.
+
+    Attributes:
+        top_k: how many of the likeliest tokens may be drawn, at least 1.
+        top_p: share of probability that may be drawn, from 0 (the likeliest token) to 1 (all).
+        temperature: divides the logits, at least 0; 0 means the likeliest token.
+        repetition_penalty: weakens tokens already heard, above 0; 1 does nothing.
+        speed: 2 is twice as fast; from 0.25 to 4.
+        seed: same seed, same audio, in [0, 2**64); -1 draws a new one for every request.
+
+    Raises:
+        SamplingError: a value is outside its range.
+    """
+
+    top_k: int = 15
+    top_p: float = 1.0
+    temperature: float = 1.0
+    repetition_penalty: float = 1.35
+    speed: float = 1.0
+    seed: int = -1
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("top_k", self.top_k, self.top_k >= 1, "at least 1"),
+            ("top_p", self.top_p, 0 <= self.top_p <= 1, "from 0 to 1"),
+            ("temperature", self.temperature, 0 <= self.temperature < math.inf, "0 or more"),
+            (
+                "repetition_penalty",
+                self.repetition_penalty,
+                0 < self.repetition_penalty < math.inf,
+                "above 0",
+            ),
+            ("speed", self.speed, 0.25 <= self.speed <= 4, "from 0.25 to 4"),
+            ("seed", self.seed, -1 <= self.seed < 2**64, "-1, or from 0 to 2**64-1"),
+        )
+        for field, value, good, limit in checks:
+            if not good:
+                raise SamplingError(f"{field} must be {limit}, not {value}")
+
+    def with_seed(self) -> SamplingParams:
+        """The same parameters with a definite seed (drawn now if it was -1)."""
+        return self if self.seed >= 0 else replace(self, seed=secrets.randbits(32))
+
+
+def penalise(logits: Floats, previous: npt.NDArray[np.integer], penalty: float) -> Floats:
+    """Weaken every token that occurs in `previous`, once, however often it occurs.
+
+    Args:
+        logits: [V].
+        previous: tokens of the prompt and everything drawn so far; those >= V are ignored.
+        penalty: positive logits are divided by it, negative ones multiplied.
+
+    Returns:
+        A new array [V].
+    """
+    heard = np.unique(previous[previous < len(logits)])
+    penalised = logits.copy()
+    scores = logits[heard]
+    factor = np.float32(penalty)
+    penalised[heard] = np.where(scores < 0, scores * factor, scores / factor)
+    return penalised
+
+
+def probabilities(penalised: Floats, params: SamplingParams) -> Floats:
+    """Distribution [V] to draw from: top-p, then temperature, then top-k, then softmax."""
+    scores = penalised
+    if params.top_p < 1:
+        order = np.argsort(-scores, kind="stable")
+        outside = np.cumsum(_softmax(scores[order]), dtype=np.float32) > np.float32(params.top_p)
+        outside[0] = False
+        scores = scores.copy()
+        scores[order[outside]] = -np.inf
+    scores = scores / np.float32(max(params.temperature, 1e-5))
+    kept = min(params.top_k, len(scores))
+    threshold = np.partition(scores, -kept)[-kept]
+    return _softmax(np.where(scores < threshold, np.float32(-np.inf), scores))
+
+
+def sample(
+    logits: Floats,
+    previous: npt.NDArray[np.integer],
+    step: int,
+    params: SamplingParams,
+    noise: Floats,
+) -> tuple[int, bool]:
+    """Draw one token.
+
+    Args:
+        logits: [V], the end token is V-1.
+        previous: prompt codes and tokens drawn so far.
+        step: how many tokens of this sentence were drawn before.
+        params: how to draw.
+        noise: at least V exponential(1) numbers; all ones give the likeliest token.
+
+    Returns:
+        The token, and whether the sentence ends here (the token itself is then not part of it).
+    """
+    end = len(logits) - 1
+    allowed = logits[:end] if step < MINIMUM_TOKENS else logits
+    penalised = penalise(allowed, previous, params.repetition_penalty)
+    weights = probabilities(penalised, params)
+    token = int(np.argmax(weights / noise[: len(weights)]))
+    return token, end in (token, int(np.argmax(penalised)))
+
+
+def exponential_noise(seed: int, step: int, size: int) -> Floats:
+    """`size` exponential(1) numbers for one step of one sentence, float32 [size]."""
+    blocks = -(-size // 4)
+    counters = np.zeros((blocks, 4), np.uint32)
+    counters[:, 0] = np.arange(blocks)
+    counters[:, 1] = step
+    counters[:, 3] = TOKEN_NOISE
+    uniform = _open_interval(philox(seed, counters).reshape(-1)[:size])
+    return (-np.log(uniform)).astype(np.float32)
+
+
+def normal_noise(seed: int, channels: int, start: int, stop: int) -> Floats:
+    """Standard normal numbers of latent frames `start` to `stop`: float32 [1, channels, frames].
+
+    A frame's numbers depend on its position in the sentence, not on the piece it is decoded in.
+    """
+    frames = max(0, stop - start)
+    blocks = -(-channels // 4)
+    counters = np.zeros((frames, blocks, 4), np.uint32)
+    counters[:, :, 0] = np.arange(blocks)
+    counters[:, :, 1] = np.arange(start, start + frames)[:, None]
+    counters[:, :, 3] = PRIOR_NOISE
+    uniform = _open_interval(philox(seed, counters.reshape(-1, 4)))
+    radius = np.sqrt(-2 * np.log(uniform[:, :2]))
+    angle = 2 * np.pi * uniform[:, 2:]
+    pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    normal = pairs.astype(np.float32).reshape(frames, blocks * 4)[:, :channels]
+    return np.ascontiguousarray(normal.T)[None]
+
+
+def philox(seed: int, counters: Words) -> Words:
+    """Philox 4x32-10: four random words for every counter.
+
+    Args:
+        seed: the 64-bit key.
+        counters: uint32 [n, 4].
+
+    Returns:
+        uint32 [n, 4].
+    """
+    words = counters.astype(np.uint64).T
+    key = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
+    low = np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    for _ in range(10):
+        first = words[0] * np.uint64(0xD2511F53)
+        second = words[2] * np.uint64(0xCD9E8D57)
+        words = np.stack(
+            [
+                second >> shift ^ words[1] ^ np.uint64(key[0]),
+                second & low,
+                first >> shift ^ words[3] ^ np.uint64(key[1]),
+                first & low,
+            ]
+        )
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return np.ascontiguousarray(words.T).astype(np.uint32)
+
+
+def _open_interval(words: Words) -> npt.NDArray[np.float64]:
+    # 23 bits and a half: strictly between 0 and 1, and exact also in a kernel's float32.
+    return ((words >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
+
+
+def _softmax(scores: Floats) -> Floats:
+    weights = np.exp(scores - scores.max())
+    return np.asarray(weights / weights.sum(), np.float32)
