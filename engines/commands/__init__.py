@@ -1,1 +1,1 @@
-"""The subcommands of `python -m engines`; each module has HELP, add_arguments(parser) and run(args)."""
+"""The subcommands of `python -m engines`: modules with add_arguments(parser) and run(args)."""

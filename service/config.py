@@ -1,0 +1,125 @@
+"""Settings: defaults, then a file, then the environment, then flags; one schema for all of them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import voluptuous as vol
+import yaml
+
+PREFIX = "GPTSOVITS_"
+APP_OPTIONS = Path("/data/options.json")  # where Home Assistant's Supervisor puts an app's options
+PLACES = ("host", "port", "data")  # decided by the machine or container, not by the user's options
+LOG_LEVELS = ("debug", "info", "warning", "error")
+PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+class ConfigError(Exception):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+def _setting(default: Any, rule: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"rule": rule, "help": help_text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that can be set; a field's name is also its key, variable and flag."""
+
+    host: str = _setting("127.0.0.1", vol.All(str, vol.Length(min=1)), "address to listen on")
+    port: int = _setting(
+        9880, vol.All(vol.Coerce(int), vol.Range(0, 65535)), "port; 0 takes a free one"
+    )
+    data: Path = _setting(Path("data"), vol.Coerce(Path), "folder of voices, models and state")
+    token: str = _setting("", str, "bearer token that clients must send; empty for none")
+    language: str = _setting(
+        "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
+    )
+    sample_rate: int = _setting(
+        32000, vol.All(vol.Coerce(int), vol.In(PLAYABLE_RATES)), "rate in Hz of the audio sent"
+    )
+    sentence_pause: float = _setting(
+        0.3, vol.All(vol.Coerce(float), vol.Range(0, 5)), "silence in seconds between sentences"
+    )
+    max_queue: int = _setting(
+        16, vol.All(vol.Coerce(int), vol.Range(1, 1000)), "requests at a time, waiting and spoken"
+    )
+    max_text: int = _setting(
+        5000, vol.All(vol.Coerce(int), vol.Range(1, 5000)), "characters in a request's text"
+    )
+    log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
+
+
+_FIELDS = {item.name: item for item in dataclasses.fields(Settings)}
+_SCHEMA = vol.Schema({vol.Optional(name): item.metadata["rule"] for name, item in _FIELDS.items()})
+
+
+def load_settings(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Read settings from flags, environment and file, the first to name one wins.
+
+    Raises:
+        ConfigError: naming the source, the setting and what would be right.
+    """
+    environment = os.environ if environment is None else environment
+    flags = _parse_flags(arguments)
+    path = flags.pop("config") or environment.get(f"{PREFIX}CONFIG")
+    values: dict[str, Any] = {}
+    if path or APP_OPTIONS.is_file():
+        values |= _check(_read_file(Path(path or APP_OPTIONS)), str(path or APP_OPTIONS))
+    values |= _check(_read_environment(environment), "environment")
+    values |= _check({key: value for key, value in flags.items() if value is not None}, "flags")
+    return Settings(**values)
+
+
+def _parse_flags(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(
+        prog="python -m service", description="Speech service for a home.", allow_abbrev=False
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings file (YAML or JSON)")
+    for name, item in _FIELDS.items():
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, help=f"{item.metadata['help']} (default: {item.default!s})")
+    return vars(parser.parse_args(list(arguments)))
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    own = {key: value for key, value in environment.items() if key.startswith(PREFIX)}
+    own.pop(f"{PREFIX}CONFIG", None)
+    return {key.removeprefix(PREFIX).lower(): value for key, value in own.items()}
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings")
+    # An app manifest keeps the settings under `options`, so config.yaml itself is a settings file.
+    options = document.get("options", document)
+    if not isinstance(options, dict):
+        raise ConfigError(f"{path}: options must be a mapping of settings")
+    return options
+
+
+def _check(values: dict[str, Any], source: str) -> dict[str, Any]:
+    unknown = sorted(str(key) for key in values if key not in _FIELDS)
+    if unknown:
+        known = ", ".join(_FIELDS)
+        raise ConfigError(f"{source}: unknown setting {', '.join(unknown)}; known are {known}")
+    try:
+        return dict(_SCHEMA(values))
+    except vol.MultipleInvalid as error:
+        first = error.errors[0]
+        name = str(first.path[0])
+        hint = _FIELDS[name].metadata["help"]
+        shown = "(hidden)" if name == "token" else repr(values[name])
+        raise ConfigError(f"{source}: {name}: {first.msg}, got {shown} ({hint})") from error

@@ -1,0 +1,62 @@
+"""One snapshot of how the service is, for every door and page."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from service import __version__
+from service.jobs import JobQueue
+from service.ladder import Ladder
+
+
+@dataclass
+class Health:
+    """What is running and how well.
+
+    Attributes:
+        server_id: stays the same for the life of the data folder.
+        ready: the self-test has been spoken.
+        failure: why the service is not ready, for a person.
+    """
+
+    server_id: str
+    queue: JobQueue
+    ladder: Ladder
+    ready: bool = False
+    failure: str | None = None
+    started: float = field(default_factory=monotonic)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The answer of GET /health."""
+        waiting = "unavailable" if self.failure else "loading"
+        return {
+            "id": self.server_id,
+            "status": "ok" if self.ready else waiting,
+            "version": __version__,
+            "rung": self.ladder.rung,
+            "reason": self.failure,
+            "model": None,
+            "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
+            "uptime": round(monotonic() - self.started, 1),
+        }
+
+
+def read_server_id(data: Path) -> str:
+    """The id kept in the data folder; made on the first start.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    path = data / "server_id"
+    if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
+        return kept
+    fresh = uuid.uuid4().hex
+    part = path.with_suffix(".part")
+    part.write_text(fresh + "\n", encoding="ascii")
+    part.replace(path)
+    return fresh

@@ -1,0 +1,201 @@
+"""The queue between the doors and the one thread that speaks.
+
+A job is a request; its unit of work is a sentence. Sentences may arrive while earlier ones play (a
+language model is still writing), so the thread takes whichever job has one ready, and of those the
+one that has been served least: a doorbell does not wait for a bedtime story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from engines.audio import AudioChunk
+from service.errors import NotReady, QueueFull, ServiceError, SynthesisFailed
+
+_LOGGER = logging.getLogger(__name__)
+_RETRY_AFTER = 2  # seconds; about a sentence's time
+_LAST_CHUNK = 5.0  # seconds that the thread gets to notice that it must stop
+_ORDER = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One sentence and how to say it."""
+
+    text: str
+    voice: str
+    language: str
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenChunk:
+    """A piece of audio and the rung of the ladder that made it."""
+
+    audio: AudioChunk
+    rung: str
+
+
+Speak = Callable[[Utterance], Iterator[SpokenChunk]]
+
+
+class Job:
+    """One request on its way through the queue; made and read on the event loop.
+
+    Attributes:
+        id: names the request in answers and logs.
+        cancelled: set when nobody listens any more; the thread stops at the next chunk.
+        queued, started, first_audio: `time.monotonic()` of what happened, None before.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        self.id = job_id
+        self.order = next(_ORDER)
+        self.cancelled = threading.Event()
+        self.queued = monotonic()
+        self.started: float | None = None
+        self.first_audio: float | None = None
+        self.sentences: deque[Utterance] = deque()
+        self.complete = False  # no further sentence will come
+        self.spoken = 0  # sentences taken by the thread
+        self._loop = asyncio.get_running_loop()
+        # Unbounded on purpose: one slow player must not stall the house's only voice.
+        self._chunks: asyncio.Queue[SpokenChunk | Exception | None] = asyncio.Queue()
+
+    async def chunks(self) -> AsyncIterator[SpokenChunk]:
+        """What was spoken, in order, as it is made.
+
+        Raises:
+            ServiceError, EngineError: speaking failed; no further chunk comes.
+        """
+        while (item := await self._chunks.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    def deliver(self, item: SpokenChunk | Exception | None) -> None:
+        """Hand a chunk, an error or the end (None) to the event loop; called on any thread."""
+        if not self.cancelled.is_set():
+            self._loop.call_soon_threadsafe(self._chunks.put_nowait, item)
+
+
+class JobQueue:
+    """A bounded number of jobs and the thread that speaks them.
+
+    Args:
+        speak: speaks one sentence; called on the queue's thread only.
+        limit: jobs that may be in the queue, the one being spoken counted in.
+    """
+
+    def __init__(self, speak: Speak, limit: int) -> None:
+        self.limit = limit
+        self._speak = speak
+        self._jobs: list[Job] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="synthesis", daemon=True)
+
+    @property
+    def depth(self) -> int:
+        """Jobs waiting or being spoken."""
+        return len(self._jobs)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self, drain: float = 30.0) -> None:
+        """Refuse new jobs, let the thread finish the others for `drain` seconds, then stop it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(drain)
+        with self._changed:
+            for job in self._jobs:
+                job.deliver(NotReady("the service stopped", retry_after=_RETRY_AFTER))
+                job.cancelled.set()
+            self._jobs.clear()
+            self._changed.notify()
+        self._thread.join(_LAST_CHUNK)
+
+    def submit(self, job: Job) -> None:
+        """Give a job its place.
+
+        Raises:
+            QueueFull: all places are taken.
+            NotReady: the service stops.
+        """
+        with self._changed:
+            if self._closing:
+                raise NotReady("the service stops", retry_after=_RETRY_AFTER)
+            if len(self._jobs) >= self.limit:
+                message = f"{self.limit} requests wait already, max_queue allows no more"
+                raise QueueFull(message, retry_after=_RETRY_AFTER, limit=self.limit)
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def add(self, job: Job, *sentences: Utterance, complete: bool = False) -> None:
+        """Give a job more to say; `complete` says that it was the last."""
+        with self._changed:
+            job.sentences.extend(sentences)
+            job.complete = job.complete or complete
+            self._changed.notify()
+
+    def cancel(self, job: Job) -> None:
+        """Forget a job; what is being spoken of it stops at its next chunk."""
+        with self._changed:
+            job.cancelled.set()
+            if job in self._jobs:
+                self._jobs.remove(job)
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            job, sentence, number = work
+            try:
+                self._speak_sentence(job, sentence, number)
+            except Exception as error:
+                if not isinstance(error, ServiceError):
+                    _LOGGER.exception("request %s: speaking failed", job.id)
+                self._fail(job, error)
+
+    def _next(self) -> tuple[Job, Utterance, int] | None:
+        with self._changed:
+            while True:
+                for job in [job for job in self._jobs if job.complete and not job.sentences]:
+                    self._jobs.remove(job)
+                    job.deliver(None)
+                ready = [job for job in self._jobs if job.sentences]
+                if ready:
+                    job = min(ready, key=lambda each: (each.spoken, each.order))
+                    job.spoken += 1
+                    job.started = job.started or monotonic()
+                    return job, job.sentences.popleft(), job.spoken - 1
+                if self._closing and not self._jobs:
+                    return None
+                self._changed.wait()
+
+    def _speak_sentence(self, job: Job, sentence: Utterance, number: int) -> None:
+        chunks = self._speak(sentence)
+        for chunk in chunks:
+            if job.cancelled.is_set():
+                break
+            job.first_audio = job.first_audio or monotonic()
+            job.deliver(replace(chunk, audio=replace(chunk.audio, sentence=number)))
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        with self._changed:
+            if job in self._jobs:
+                self._jobs.remove(job)
+        known = isinstance(error, ServiceError) or hasattr(error, "code")
+        job.deliver(error if known else SynthesisFailed("speaking failed; the log says why"))

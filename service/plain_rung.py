@@ -1,0 +1,25 @@
+"""The ladder's last rung: the plain voice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from engines.audio import AudioChunk
+from engines.plain import PlainVoice
+from service.jobs import Utterance
+
+
+class PlainRung:
+    """The plain voice, as the ladder wants it; it is the same for every requested voice."""
+
+    name = "plain"
+    version = f"hibari {version('hibari-tts')}"
+
+    def __init__(self) -> None:
+        self._voice = PlainVoice()
+        self.languages = self._voice.languages
+
+    def speak(self, utterance: Utterance) -> Iterator[AudioChunk]:
+        """Speak one sentence; errors as `PlainVoice.speak`."""
+        return self._voice.speak(utterance.text, utterance.language, utterance.speed)

@@ -1,0 +1,96 @@
+"""The fields of a speech request and the bytes of its answer, the same behind every web door."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import voluptuous as vol
+
+from service.config import PLAYABLE_RATES
+from service.errors import BadRequest
+from service.formats import FORMATS, Encoder
+from service.speech import FASTEST, SLOWEST, Speaking
+
+_VOICE_FIELDS: dict[Any, Any] = {
+    vol.Optional("voice"): vol.All(str, vol.Length(min=1, max=100)),
+    vol.Optional("language"): vol.Match(r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$"),
+    vol.Optional("speed", default=1.0): vol.All(
+        vol.Any(int, float), vol.Coerce(float), vol.Range(SLOWEST, FASTEST)
+    ),
+    vol.Optional("sample_rate"): vol.In(PLAYABLE_RATES),
+}
+# OpenAI's clients send these; one model and one way to stream are what there is.
+_OPENAI_FIELDS: dict[Any, Any] = {
+    vol.Optional("model"): str,
+    vol.Optional("instructions"): str,
+    vol.Optional("stream_format"): "audio",
+}
+SPEECH = vol.Schema(
+    {
+        vol.Required("input"): str,
+        vol.Optional("response_format", default="mp3"): vol.In(list(FORMATS)),
+        **_VOICE_FIELDS,
+        **_OPENAI_FIELDS,
+    }
+)
+STREAM_START = vol.Schema(
+    {
+        vol.Required("type"): "start",
+        vol.Optional("response_format", default="wav"): vol.In(list(FORMATS)),
+        **_VOICE_FIELDS,
+    }
+)
+
+
+async def encoded(
+    speaking: Speaking, encoder: Encoder, sentence_pause: float
+) -> AsyncIterator[bytes]:
+    """The answer's bytes as they are made; encoding does not hold up the event loop."""
+    async for chunk in speaking.chunks(sentence_pause):
+        if data := await asyncio.to_thread(encoder.encode, chunk):
+            yield data
+    if data := await asyncio.to_thread(encoder.finish):
+        yield data
+
+
+def check(schema: vol.Schema, fields: object) -> dict[str, Any]:
+    """Check a message's fields.
+
+    Raises:
+        BadRequest: naming the first wrong field and what would be right.
+    """
+    if not isinstance(fields, dict):
+        raise BadRequest("body: must be a JSON object", param="body")
+    try:
+        checked: dict[str, Any] = schema(fields)
+    except vol.MultipleInvalid as errors:
+        error = errors.errors[0]
+        name = str(error.path[0]) if error.path else "body"
+        limit = _LIMITS.get(name)
+        hint = f"; allowed: {limit}" if limit is not None else ""
+        raise BadRequest(f"{name}: {error.msg}{hint}", param=name, limit=limit) from errors
+    return checked
+
+
+_LIMITS: dict[str, Any] = {
+    "response_format": list(FORMATS),
+    "speed": [SLOWEST, FASTEST],
+    "sample_rate": list(PLAYABLE_RATES),
+    "voice": 100,
+}
+
+
+def read_json(data: bytes | str) -> object:
+    """Parse a message.
+
+    Raises:
+        BadRequest: it is not JSON.
+    """
+    try:
+        fields: object = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"body: is not JSON: {error}", param="body") from error
+    return fields

@@ -1,0 +1,106 @@
+// Addresses are relative, so the page also works behind Home Assistant's ingress.
+const byId = (id) => document.getElementById(id);
+const TOKEN = "gptsovits-token";
+const HEALTH_EVERY_MS = 5000;
+
+function call(path, options = {}) {
+  const token = localStorage.getItem(TOKEN);
+  const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+  return fetch(path, { ...options, headers });
+}
+
+async function failureOf(response) {
+  try {
+    return (await response.json()).error.message;
+  } catch {
+    return `the service answered ${response.status}`;
+  }
+}
+
+async function showHealth() {
+  const line = byId("health");
+  try {
+    const health = await (await fetch("health")).json();
+    const queue = health.queue.depth ? ` · ${health.queue.depth} waiting` : "";
+    line.textContent = health.status === "ok"
+      ? `Ready · ${health.rung} voice${queue}`
+      : `${health.status}${health.reason ? `: ${health.reason}` : ""}`;
+    line.dataset.state = health.status === "ok" ? "good" : "bad";
+  } catch {
+    line.textContent = "The service does not answer";
+    line.dataset.state = "bad";
+  }
+}
+
+function languageName(tag) {
+  try {
+    return new Intl.DisplayNames(undefined, { type: "language" }).of(tag);
+  } catch {
+    return tag;
+  }
+}
+
+async function showVoices() {
+  const response = await call("v1/voices");
+  byId("access").hidden = response.status !== 401;
+  if (!response.ok) return;
+  const { voices, languages, default: preferred } = await response.json();
+  byId("voice").replaceChildren(
+    ...voices.map(({ id, name }) => new Option(name, id, false, id === preferred)),
+  );
+  byId("language").append(...languages.map((tag) => new Option(languageName(tag), tag)));
+}
+
+async function speak() {
+  const result = byId("result");
+  const started = performance.now();
+  result.textContent = "Speaking…";
+  const body = {
+    input: byId("text").value,
+    voice: byId("voice").value || undefined,
+    language: byId("language").value || undefined,
+    speed: Number(byId("speed").value),
+    response_format: "mp3",
+  };
+  const response = await call("v1/audio/speech", { method: "POST", body: JSON.stringify(body) });
+  const first = Math.round(performance.now() - started);
+  if (!response.ok) {
+    byId("access").hidden = response.status !== 401;
+    result.textContent = `Not spoken: ${await failureOf(response)}`;
+    return;
+  }
+  const player = byId("player");
+  URL.revokeObjectURL(player.src);
+  player.src = URL.createObjectURL(await response.blob());
+  player.hidden = false;
+  const rung = response.headers.get("X-Speech-Rung");
+  result.textContent = `Rung: ${rung} · first audio after ${first} ms`;
+  await player.play().catch(() => {});
+}
+
+byId("speak").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = event.target.querySelector("button");
+  button.disabled = true;
+  try {
+    await speak();
+  } catch (error) {
+    byId("result").textContent = `Not spoken: ${error.message}`;
+  } finally {
+    button.disabled = false;
+  }
+});
+
+byId("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  localStorage.setItem(TOKEN, byId("token").value);
+  showVoices();
+});
+
+byId("speed").addEventListener("input", ({ target }) => {
+  byId("speed-shown").textContent = Number(target.value).toFixed(1);
+});
+
+showHealth();
+showVoices();
+setInterval(showHealth, HEALTH_EVERY_MS);
