@@ -3,12 +3,11 @@
 from collections.abc import AsyncGenerator
 from typing import Any, override
 
-from homeassistant.components.tts import (
-    ATTR_VOICE,
+from homeassistant.components.tts import ATTR_VOICE, Voice
+from homeassistant.components.tts.entity import (
     TextToSpeechEntity,
     TTSAudioRequest,
     TTSAudioResponse,
-    Voice,
 )
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
