@@ -9,11 +9,9 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
-# Seconds: for an answer that needs no synthesis, for the next sound once all text is sent, and
-# between signs of life while text is still awaited.
+# Seconds: for an answer that needs no synthesis; for the next sound once all text is sent.
 _ANSWER_TIMEOUT = 10
 _SOUND_TIMEOUT = 30
-_HEARTBEAT = 20
 
 
 class GptSovitsError(Exception):
@@ -126,9 +124,7 @@ class GptSovitsClient:
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT):
                 socket = await self._session.ws_connect(
-                    self.url / "v1/audio/speech/stream",
-                    headers=self._headers,
-                    heartbeat=_HEARTBEAT,
+                    self.url / "v1/audio/speech/stream", headers=self._headers
                 )
         except aiohttp.WSServerHandshakeError as error:
             raise _refusal(error.status, None) from error
@@ -177,9 +173,8 @@ class SpeechStream:
         """
         self._sender = asyncio.create_task(self._send(start))
         try:
-            frame = await self._receive()
-            if isinstance(frame, bytes) or frame["type"] != "audio":
-                raise GptSovitsConnectionError("the service broke its protocol")
+            if await self._receive() != "audio":
+                raise GptSovitsConnectionError("the service sent sound before it said which")
         except BaseException:
             await self.close()
             raise
@@ -214,8 +209,8 @@ class SpeechStream:
             self._broken = error
             await self._socket.close()
 
-    async def _receive(self) -> bytes | dict[str, Any]:
-        """The next sound or message; an `error` message becomes an exception."""
+    async def _receive(self) -> bytes | str:
+        """The next piece of sound, or `audio` before the first and `done` after the last."""
         while True:
             try:
                 frame = await self._socket.receive(timeout=_SOUND_TIMEOUT)
@@ -231,10 +226,12 @@ class SpeechStream:
             raise GptSovitsConnectionError(
                 "the text broke off" if self._broken else "the service closed the connection"
             ) from self._broken
-        message: dict[str, Any] = json.loads(frame.data)
-        if message["type"] == "error":
-            raise GptSovitsRefusedError(message["error"]["code"], message["error"]["message"])
-        return message
+        match json.loads(frame.data):
+            case {"type": "audio" | "done" as kind}:
+                return str(kind)
+            case {"type": "error", "error": {"code": str(code), "message": str(message)}}:
+                raise GptSovitsRefusedError(code, message)
+        raise GptSovitsConnectionError(f"the service broke its protocol: {frame.data[:200]}")
 
 
 def _refusal(status: int, answer: object) -> GptSovitsError:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tests.lab.environments import home_assistant_python, kit_python
 from tests.lab.ground import LabError, say
-from tests.lab.player import provide_mpd
+from tests.lab.player import provide_programs
 
-_TEXT = "The washing machine is done, and dinner will be ready in ten minutes."
+_TEXT = "The washing machine is done, and dinner will be ready soon."
 
 
 def main() -> None:
@@ -26,7 +26,9 @@ def main() -> None:
     try:
         match choice.command:
             case "install":
-                provide_mpd(), home_assistant_python(), kit_python()
+                provide_programs()
+                home_assistant_python()
+                kit_python()
             case "demo":
                 _demo(choice.text, choice.out)
             case "python":
@@ -41,7 +43,6 @@ def _demo(text: str, out: Path) -> None:
     from tests.lab.listener import Listener, words, wrong_words
     from tests.lab.player import SAMPLE_RATE
 
-    provide_mpd(), home_assistant_python()
     with Home() as home:
         say(f"tts.speak: {text!r}")
         played = home.announce(text)

@@ -8,9 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.lab.environments import home_assistant_python
 from tests.lab.ground import LabError, lab_folder, say
 from tests.lab.home_assistant import INTEGRATION, HomeAssistant
-from tests.lab.player import Played, Player
+from tests.lab.player import Played, Player, provide_programs
 from tests.lab.speech_service import SpeechService
 
 TOKEN = "family-only"
@@ -27,6 +28,8 @@ class Home:
 
     def __enter__(self) -> Self:
         """Start the three, add both integrations through their config flows."""
+        provide_programs()
+        home_assistant_python()
         runs = lab_folder() / "runs"
         runs.mkdir(exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="home-", dir=runs))

@@ -35,21 +35,23 @@ class Played:
         return 10 * float(np.log10(square)) if square else float("-inf")
 
 
-def provide_mpd() -> str:
-    """The path of the mpd program, installed with apt when this user may do that.
+def provide_programs() -> None:
+    """See that mpd is there, and the ffmpeg that Home Assistant encodes with; apt brings them.
 
     Raises:
-        LabError: there is none and it cannot be installed here; says what to do.
+        LabError: one is missing and cannot be installed here; says what to do.
     """
-    if (found := shutil.which("mpd")) is None and shutil.which("apt-get") and os.geteuid() == 0:
-        say("no mpd here; installing it with apt-get")
+    if _missing() and shutil.which("apt-get") and os.geteuid() == 0:
+        say(f"installing {' and '.join(_missing())} with apt-get")
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         run("apt-get", "-qq", "update", env=quiet)
-        run("apt-get", "-qq", "install", "-y", "--no-install-recommends", "mpd", env=quiet)
-        found = shutil.which("mpd")
-    if found is None:
-        raise LabError("the player is missing: install the package `mpd` and run this again")
-    return found
+        run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *_missing(), env=quiet)
+    if missing := _missing():
+        raise LabError(f"please install {' and '.join(missing)}, then run this again")
+
+
+def _missing() -> list[str]:
+    return [program for program in ("mpd", "ffmpeg") if shutil.which(program) is None]
 
 
 class Player(Process):
@@ -63,7 +65,7 @@ class Player(Process):
         settings = folder / "mpd.settings"
         settings.write_text(_SETTINGS.format(folder=folder, port=self.port, capture=self.capture))
         log = folder / "mpd.log"
-        super().__init__("MPD", provide_mpd(), "--no-daemon", "--stderr", settings, log=log)
+        super().__init__("MPD", "mpd", "--no-daemon", "--stderr", settings, log=log)
         self.wait_for("control port", self._status, 10)
 
     def await_announcement(self, since: int, called: float, seconds: float = 60) -> Played:
