@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.lab.environments import home_assistant_python, kit_python
 from tests.lab.ground import LabError, say
-from tests.lab.player import provide_programs
+from tests.lab.player import SAMPLE_RATE, provide_programs
+from tests.lab.word_errors import words, wrong_words
 
 _TEXT = "The washing machine is done, and dinner will be ready soon."
 
@@ -39,9 +40,9 @@ def main() -> None:
 
 
 def _demo(text: str, out: Path) -> None:
+    # Needed here only: `python` and `install` must work before any of this is installed.
     from tests.lab.home import Home
-    from tests.lab.listener import Listener, words, wrong_words
-    from tests.lab.player import SAMPLE_RATE
+    from tests.lab.listener import Listener
 
     with Home() as home:
         say(f"tts.speak: {text!r}")

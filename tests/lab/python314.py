@@ -98,8 +98,8 @@ def _from_packages(python: Path, patchelf: Path) -> Path:
 def _unpack(prefix: Path, release: dict[str, str], suite: str) -> None:
     """Unpack the interpreter and all its libraries, down to libc, into `prefix`."""
     apt = lab_folder() / "apt"
-    for folder in (apt, prefix):
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(apt, ignore_errors=True)
+    shutil.rmtree(prefix, ignore_errors=True)
     for folder in (
         *("etc/apt/preferences.d", "etc/apt/apt.conf.d", "etc/apt/sources.list.d"),
         *("var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/lib/dpkg", "debs"),
