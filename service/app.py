@@ -22,6 +22,7 @@ from service.speech import Speech, SpeechRequest
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
+HEALTH = web.AppKey("health", Health)
 SELF_TEST = "Ready."
 SELF_TEST_SECONDS = (0.2, 5.0)
 SELF_TEST_LEVEL = 0.01  # RMS below which the self-test counts as silence
@@ -58,6 +59,7 @@ def create_app(
     health = Health(read_server_id(settings.data), queue, ladder)
     api = HttpApi(speech, voices, health, sample_rate=settings.sample_rate, token=settings.token)
     app = api.application()
+    app[HEALTH] = health
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()

@@ -18,6 +18,9 @@ UNKNOWN_SIZE = 0xFFFFFFFF
 OPUS_RATE = 48000  # the one rate that every Opus decoder plays without asking
 _OGG_PAGE_LATENCY_COMMAND = 0x1302  # SFC_SET_OGG_PAGE_LATENCY_MS of libsndfile
 _OGG_PAGE_MS = 100.0
+# Without the seek table that a stream cannot have, players guess an MP3's length from its first
+# frame's bit rate: right only when all frames have the same. 56 kbit/s at 16 to 24 kHz, 112 above.
+_STEADY_MP3 = {"bitrate_mode": "CONSTANT", "compression_level": 0.7}
 
 
 class Writer(Protocol):
@@ -57,8 +60,9 @@ class SoundfileWriter:
     def __init__(self, sample_rate: int, container: str, subtype: str) -> None:
         self._buffer = io.BytesIO()
         self._sent = 0
+        steady = _STEADY_MP3 if container == "MP3" else {}
         self._file = soundfile.SoundFile(
-            self._buffer, "w", sample_rate, 1, format=container, subtype=subtype
+            self._buffer, "w", sample_rate, 1, format=container, subtype=subtype, **steady
         )
         if container == "OGG":
             # libsndfile collects a second of Opus before it lets a page go; soundfile has no
