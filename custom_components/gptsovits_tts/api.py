@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -12,6 +12,8 @@ from yarl import URL
 # Seconds: for an answer that needs no synthesis; for the next sound once all text is sent.
 _ANSWER_TIMEOUT = 10
 _SOUND_TIMEOUT = 30
+
+T = TypeVar("T")
 
 
 class GptSovitsError(Exception):
@@ -135,7 +137,7 @@ class GptSovitsClient:
         await stream.open(start)
         return stream
 
-    async def _get[T](self, path: str, read: Callable[[dict[str, Any]], T]) -> T:
+    async def _get(self, path: str, read: Callable[[dict[str, Any]], T]) -> T:
         timeout = aiohttp.ClientTimeout(total=_ANSWER_TIMEOUT)
         try:
             async with self._session.get(

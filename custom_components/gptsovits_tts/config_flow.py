@@ -35,7 +35,7 @@ class GptSovitsConfigFlow(ConfigFlow, domain=DOMAIN):
             if problem is None:
                 await self.async_set_unique_id(server_id)
                 self._abort_if_unique_id_configured()
-                return self.async_create_entry(title="GPT-SoVITS", data=user_input)
+                return self.async_create_entry(title="Family voices", data=user_input)
             errors["base"] = problem
         return self.async_show_form(
             step_id="user",

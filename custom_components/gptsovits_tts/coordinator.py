@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import override
+from typing import TypeAlias, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
@@ -17,7 +17,7 @@ from .api import (
 )
 from .const import DOMAIN, LOGGER, SCAN_INTERVAL
 
-type GptSovitsConfigEntry = ConfigEntry[GptSovitsCoordinator]
+GptSovitsConfigEntry: TypeAlias = "ConfigEntry[GptSovitsCoordinator]"
 
 
 @dataclass(frozen=True, slots=True)

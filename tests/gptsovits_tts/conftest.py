@@ -44,7 +44,7 @@ async def server(service: FakeService) -> AsyncIterator[TestServer]:
 def entry(hass: HomeAssistant, server: TestServer) -> MockConfigEntry:
     entry = MockConfigEntry(
         domain="gptsovits_tts",
-        title="GPT-SoVITS",
+        title="Family voices",
         unique_id="3f2a",
         data={CONF_HOST: server.host, CONF_PORT: server.port},
     )

@@ -36,7 +36,7 @@ async def test_a_service_that_answers_is_added(
     flow = await _form(hass)
     result = await hass.config_entries.flow.async_configure(flow, {**address, **token})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert result["title"] == "GPT-SoVITS"
+    assert result["title"] == "Family voices"
     assert result["data"] == {**address, **token}
     assert result["result"].unique_id == "3f2a"
 

@@ -13,7 +13,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
-SPEECH = "tts.gpt_sovits_speech"
+SPEECH = "tts.family_voices_speech"
 
 
 async def _next_poll(hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
@@ -34,7 +34,7 @@ async def test_the_service_is_a_device(
 ) -> None:
     [device] = dr.async_entries_for_config_entry(device_registry, loaded.entry_id)
     assert device.identifiers == {("gptsovits_tts", "3f2a")}
-    assert device.name == "GPT-SoVITS"
+    assert device.name == "Family voices"
     assert device.entry_type is dr.DeviceEntryType.SERVICE
     assert device.sw_version == "0.1.0"
 

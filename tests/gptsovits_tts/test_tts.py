@@ -19,7 +19,7 @@ from custom_components.gptsovits_tts import api
 
 pytestmark = pytest.mark.usefixtures("loaded")
 
-SPEECH = "tts.gpt_sovits_speech"
+SPEECH = "tts.family_voices_speech"
 AS_IT_IS = {"preferred_format": "wav"}
 
 

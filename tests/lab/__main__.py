@@ -1,12 +1,13 @@
-"""`python -m tests.lab install | demo ["text"] | python home | python kit`."""
+"""The laboratory by hand: `python -m tests.lab install`, `demo ["text"]`, `test`, `python`."""
 
 import argparse
+import subprocess
 import sys
 import wave
 from pathlib import Path
 
 from tests.lab.environments import home_assistant_python, kit_python
-from tests.lab.ground import LabError, say
+from tests.lab.ground import REPOSITORY, LabError, say
 from tests.lab.player import SAMPLE_RATE, provide_programs
 from tests.lab.word_errors import words, wrong_words
 
@@ -21,6 +22,7 @@ def main() -> None:
     demo = commands.add_parser("demo", help="let a real Home Assistant speak on a real player")
     demo.add_argument("text", nargs="?", default=_TEXT)
     demo.add_argument("--out", type=Path, default=Path("demo.wav"), help="where to keep the sound")
+    commands.add_parser("test", help="run the integration's types and unit tests")
     python = commands.add_parser("python", help="print the path of an environment's interpreter")
     python.add_argument("environment", choices=("home", "kit"))
     choice = parser.parse_args()
@@ -32,11 +34,25 @@ def main() -> None:
                 kit_python()
             case "demo":
                 _demo(choice.text, choice.out)
+            case "test":
+                sys.exit(_test())
             case "python":
                 found = kit_python() if choice.environment == "kit" else home_assistant_python()
                 print(found)
     except LabError as error:
         sys.exit(f"error: {error}")
+
+
+def _test() -> int:
+    """Types, then unit tests with coverage, in Home Assistant's own test kit."""
+    python, integration = kit_python(), "custom_components/gptsovits_tts"
+    types = [python, "-m", "mypy", "--python-version", "3.14", integration]
+    tests = [python, "-m", "pytest", "-c", "tests/gptsovits_tts/pytest.ini", "tests/gptsovits_tts"]
+    coverage = ["--cov", integration, "--cov-fail-under", "95"]
+    for command in (types, [*tests, *coverage]):
+        if status := subprocess.run(command, cwd=REPOSITORY, check=False).returncode:
+            return status
+    return 0
 
 
 def _demo(text: str, out: Path) -> None:
