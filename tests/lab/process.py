@@ -1,5 +1,6 @@
 """A real program running beside the laboratory, its log, and a free port for it."""
 
+import shutil
 import socket
 import subprocess
 import time
@@ -27,9 +28,11 @@ class Process:
         """Start `command`; what it writes goes to the file `log`."""
         self.name = name
         self.log = log
+        # A laboratory that is killed cannot clean up; the kernel then ends its programs.
+        leash = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
         with log.open("wb") as output:
             self._child = subprocess.Popen(
-                [str(part) for part in command],
+                [*leash, *(str(part) for part in command)],
                 cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
