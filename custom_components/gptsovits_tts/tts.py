@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Any, override
 
-from homeassistant.components.tts import ATTR_VOICE, Voice
+from homeassistant.components.tts import ATTR_VOICE, TtsAudioType, Voice
 from homeassistant.components.tts.entity import (
     TextToSpeechEntity,
     TTSAudioRequest,
@@ -75,6 +75,19 @@ class GptSovitsTTSEntity(GptSovitsEntity, TextToSpeechEntity):
         except GptSovitsError as error:
             raise _told(error) from error
         return TTSAudioResponse("wav", _sound(stream))
+
+    @override
+    async def async_get_tts_audio(
+        self, message: str, language: str, options: dict[str, Any]
+    ) -> TtsAudioType:
+        """Speak a whole text; how Home Assistant 2025.6 asks, newer ones stream that too."""
+
+        async def whole() -> AsyncGenerator[str]:
+            yield message
+
+        request = TTSAudioRequest(language, options, whole())
+        response = await self.async_stream_tts_audio(request)
+        return response.extension, b"".join([chunk async for chunk in response.data_gen])
 
     def _follow_server(self) -> None:
         state = self.coordinator.data

@@ -73,6 +73,11 @@ async def test_tts_speak_reaches_the_player(
     ]
 
 
+async def test_a_whole_text_can_be_asked_for_the_old_way(hass: HomeAssistant) -> None:
+    answer = await _entity(hass).async_get_tts_audio("Dinner is ready.", "en", {})
+    assert answer == ("wav", WAV_HEADER + sound_of("Dinner is ready."))
+
+
 async def test_sound_comes_while_text_is_still_written(hass: HomeAssistant) -> None:
     heard = asyncio.Event()
 
