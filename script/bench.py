@@ -36,7 +36,9 @@ def main() -> int:
         port = free_port()
         command = [sys.executable, "-m", "service", "--port", str(port), "--data", data]
         service = subprocess.Popen(
-            [*command, "--log-level", "warning"], cwd=ROOT, env=without_settings()
+            [*command, "--log-level", "warning", "--cache-mb", "0"],
+            cwd=ROOT,
+            env=without_settings(),
         )
         try:
             wait_until_ready(service, port)

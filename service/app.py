@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
-from engines.errors import EngineError
+from service.cache import ClipCache
 from service.config import Settings
 from service.errors import ServiceError
 from service.health import Health, read_server_id
@@ -20,6 +20,7 @@ from service.ladder import Ladder, Rung
 from service.plain_rung import PlainRung
 from service.speech import Speech, SpeechRequest
 from service.voices import VoiceStore
+from service.wyoming_server import WyomingServer
 
 _LOGGER = logging.getLogger(__name__)
 HEALTH = web.AppKey("health", Health)
@@ -47,11 +48,12 @@ def create_app(
         EngineError: no rung can be made.
     """
     ladder = Ladder(make_rungs())
-    queue = JobQueue(ladder.speak, settings.max_queue)
-    voices = VoiceStore(ladder.languages, PlainRung.version)
+    queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
+    voices = VoiceStore(ladder.languages, PlainRung.version, ladder.rung)
     speech = Speech(
         queue,
         voices,
+        ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000),
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
@@ -61,10 +63,20 @@ def create_app(
     app = api.application()
     app[HEALTH] = health
 
+    wyoming = None
+    if settings.wyoming_port:
+        wyoming = WyomingServer(
+            settings.host, settings.wyoming_port, speech, voices, settings.sample_rate
+        )
+
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
+        if wyoming is not None:
+            await wyoming.start()
         test = asyncio.create_task(_self_test(speech, health))
         yield
+        if wyoming is not None:
+            await wyoming.stop()
         test.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await test
@@ -78,12 +90,14 @@ async def _self_test(speech: Speech, health: Health) -> None:
     """Speak a word and look at its sound; only then is the service ready."""
     heard: list[np.ndarray] = []
     rate = 1
+    # Fresh, since a clip from the cache would prove nothing about who speaks now.
+    request = SpeechRequest(SELF_TEST, language="en", door="self-test", fresh=True)
     try:
-        async with speech.say(SpeechRequest(SELF_TEST, language="en", door="self-test")) as spoken:
+        async with speech.say(request) as spoken:
             async for chunk in spoken.chunks():
                 heard.append(chunk.samples)
                 rate = chunk.sample_rate
-    except (ServiceError, EngineError) as error:
+    except ServiceError as error:
         health.failure = f"the self-test failed: {error}"
         _LOGGER.error(health.failure)
         return

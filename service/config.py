@@ -15,7 +15,12 @@ import yaml
 
 PREFIX = "GPTSOVITS_"
 APP_OPTIONS = Path("/data/options.json")  # where Home Assistant's Supervisor puts an app's options
-PLACES = ("host", "port", "data")  # decided by the machine or container, not by the user's options
+PLACES = (
+    "host",
+    "port",
+    "wyoming_port",
+    "data",
+)  # decided by the machine or container, not by the user's options
 LOG_LEVELS = ("debug", "info", "warning", "error")
 PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
@@ -36,6 +41,9 @@ class Settings:
     port: int = _setting(
         9880, vol.All(vol.Coerce(int), vol.Range(0, 65535)), "port; 0 takes a free one"
     )
+    wyoming_port: int = _setting(
+        0, vol.All(vol.Coerce(int), vol.Range(0, 65535)), "port for Wyoming, usually 10200; 0: none"
+    )
     data: Path = _setting(Path("data"), vol.Coerce(Path), "folder of voices, models and state")
     token: str = _setting("", str, "bearer token that clients must send; empty for none")
     language: str = _setting(
@@ -50,8 +58,18 @@ class Settings:
     max_queue: int = _setting(
         16, vol.All(vol.Coerce(int), vol.Range(1, 1000)), "requests at a time, waiting and spoken"
     )
+    max_wait: float = _setting(
+        30.0,
+        vol.All(vol.Coerce(float), vol.Range(1, 3600)),
+        "seconds; requests whose first audio would take longer are refused",
+    )
     max_text: int = _setting(
         5000, vol.All(vol.Coerce(int), vol.Range(1, 5000)), "characters in a request's text"
+    )
+    cache_mb: int = _setting(
+        256,
+        vol.All(vol.Coerce(int), vol.Range(0, 100_000)),
+        "megabytes of spoken clips to keep; 0 keeps none",
     )
     log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
 

@@ -121,6 +121,20 @@ class QueueFull(Busy):
     code = "queue_full"
 
 
+class TooManyRequests(Busy):
+    """The first audio would come later than it may."""
+
+    code = "too_many_requests"
+    status = 429
+
+
+class Expired(ServiceError):
+    """The request waited longer than it was worth saying."""
+
+    code = "expired"
+    status = 504
+
+
 class NotReady(Busy):
     """The service starts or stops."""
 

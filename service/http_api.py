@@ -12,8 +12,8 @@ from aiohttp import web
 from service.errors import Handler, NotReady, Unauthorized, errors_as_json
 from service.formats import Encoder
 from service.health import Health
-from service.requests import SPEECH, check, encoded, read_json
-from service.speech import Speaking, Speech, SpeechRequest
+from service.requests import SPEECH, check, encoded, read_json, speech_request
+from service.speech import Speaking, Speech
 from service.voices import VoiceStore
 from service.websocket_api import stream_speech
 
@@ -79,20 +79,14 @@ class HttpApi:
 
     async def _post_speech(self, request: web.Request) -> web.StreamResponse:
         fields = check(SPEECH, read_json(await request.read()))
-        wanted = SpeechRequest(
-            text=fields["input"],
-            voice=fields.get("voice"),
-            language=fields.get("language"),
-            speed=fields["speed"],
-            door="http",
-        )
+        wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
         response: web.StreamResponse | None = None
         try:
             async with self._speech.say(wanted) as speaking:
                 encoder = self.encoder(fields)
                 response = _streamed(speaking, encoder)
                 await response.prepare(request)
-                async for data in encoded(speaking, encoder, self._speech.sentence_pause):
+                async for data in encoded(speaking, encoder):
                     await response.write(data)
                 await response.write_eof()
         except Exception as error:

@@ -1,28 +1,47 @@
 """The queue between the doors and the one thread that speaks.
 
 A job is a request; its unit of work is a sentence. Sentences may arrive while earlier ones play (a
-language model is still writing), so the thread takes whichever job has one ready, and of those the
-one that has been served least: a doorbell does not wait for a bedtime story.
+language model is still writing), so the thread takes whichever job has one ready: the most urgent,
+of those the one that has been served least (a doorbell does not wait for a bedtime story), of those
+the one whose client has had the fewest turns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import itertools
 import logging
+import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from time import monotonic
 
 from engines.audio import AudioChunk
-from service.errors import NotReady, QueueFull, ServiceError, SynthesisFailed
+from service.errors import (
+    Expired,
+    NotReady,
+    QueueFull,
+    ServiceError,
+    SynthesisFailed,
+    TooManyRequests,
+)
 
 _LOGGER = logging.getLogger(__name__)
 _RETRY_AFTER = 2  # seconds; about a sentence's time
+_PACE_MEMORY = 0.8  # share of the old estimate that one more sentence leaves standing
 _LAST_CHUNK = 5.0  # seconds that the thread gets to notice that it must stop
 _ORDER = itertools.count()
+
+
+class Priority(enum.IntEnum):
+    """How urgent a request is; lower goes first."""
+
+    ALERT = 0
+    NORMAL = 1
+    BACKGROUND = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +68,30 @@ Speak = Callable[[Utterance], Iterator[SpokenChunk]]
 class Job:
     """One request on its way through the queue; made and read on the event loop.
 
+    Args:
+        job_id: names the request in answers and logs.
+        priority: how urgent it is.
+        client: who asks; clients of one priority take turns.
+        expires: seconds after which it is not worth saying, if it has not been started; None for
+            always.
+
     Attributes:
-        id: names the request in answers and logs.
         cancelled: set when nobody listens any more; the thread stops at the next chunk.
         queued, started, first_audio: `time.monotonic()` of what happened, None before.
     """
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        *,
+        priority: Priority = Priority.NORMAL,
+        client: str = "",
+        expires: float | None = None,
+    ) -> None:
         self.id = job_id
+        self.priority = priority
+        self.client = client
+        self.expires = expires
         self.order = next(_ORDER)
         self.cancelled = threading.Event()
         self.queued = monotonic()
@@ -73,7 +108,7 @@ class Job:
         """What was spoken, in order, as it is made.
 
         Raises:
-            ServiceError, EngineError: speaking failed; no further chunk comes.
+            ServiceError: speaking failed; no further chunk comes.
         """
         while (item := await self._chunks.get()) is not None:
             if isinstance(item, Exception):
@@ -92,10 +127,15 @@ class JobQueue:
     Args:
         speak: speaks one sentence; called on the queue's thread only.
         limit: jobs that may be in the queue, the one being spoken counted in.
+        longest_wait: seconds; a job whose first audio is predicted to take longer is not accepted.
     """
 
-    def __init__(self, speak: Speak, limit: int) -> None:
+    def __init__(self, speak: Speak, limit: int, longest_wait: float = math.inf) -> None:
         self.limit = limit
+        self._longest_wait = longest_wait
+        self._pace = 0.0  # seconds a character takes to speak; learned, 0 until the first sentence
+        self._turns: Counter[str] = Counter()
+        self._now: tuple[Utterance, float] | None = None
         self._speak = speak
         self._jobs: list[Job] = []
         self._changed = threading.Condition()
@@ -130,6 +170,7 @@ class JobQueue:
 
         Raises:
             QueueFull: all places are taken.
+            TooManyRequests: its first audio would come too late.
             NotReady: the service stops.
         """
         with self._changed:
@@ -137,7 +178,13 @@ class JobQueue:
                 raise NotReady("the service stops", retry_after=_RETRY_AFTER)
             if len(self._jobs) >= self.limit:
                 message = f"{self.limit} requests wait already, max_queue allows no more"
-                raise QueueFull(message, retry_after=_RETRY_AFTER, limit=self.limit)
+                later = max(math.ceil(self._predict(Priority.BACKGROUND)), _RETRY_AFTER)
+                raise QueueFull(message, retry_after=later, limit=self.limit)
+            wait = self._predict(job.priority)
+            if wait > self._longest_wait:
+                message = f"first audio would take {wait:.1f} s, max_wait is {self._longest_wait:g}"
+                later = math.ceil(wait - self._longest_wait)
+                raise TooManyRequests(message, retry_after=later, limit=self._longest_wait)
             self._jobs.append(job)
             self._changed.notify()
 
@@ -156,6 +203,27 @@ class JobQueue:
                 self._jobs.remove(job)
             self._changed.notify()
 
+    def predicted_wait(self, priority: Priority = Priority.NORMAL) -> float:
+        """Seconds until a job that came now would be heard, by what sentences have taken so far."""
+        with self._changed:
+            return self._predict(priority)
+
+    def _predict(self, priority: Priority) -> float:
+        """What stands before a newcomer: the sentence being spoken, all of more urgent jobs, and
+        the first sentence of each job of its own kind that has not begun.
+        """
+        characters = 0
+        for job in self._jobs:
+            if job.priority < priority:
+                characters += sum(len(sentence.text) for sentence in job.sentences)
+            elif job.priority == priority and not job.spoken and job.sentences:
+                characters += len(job.sentences[0].text)
+        wait = characters * self._pace
+        if self._now is not None:
+            sentence, since = self._now
+            wait += max(0.0, len(sentence.text) * self._pace - (monotonic() - since))
+        return wait
+
     def _run(self) -> None:
         while (work := self._next()) is not None:
             job, sentence, number = work
@@ -169,33 +237,56 @@ class JobQueue:
     def _next(self) -> tuple[Job, Utterance, int] | None:
         with self._changed:
             while True:
-                for job in [job for job in self._jobs if job.complete and not job.sentences]:
-                    self._jobs.remove(job)
-                    job.deliver(None)
+                self._drop_finished()
                 ready = [job for job in self._jobs if job.sentences]
                 if ready:
-                    job = min(ready, key=lambda each: (each.spoken, each.order))
+                    job = min(ready, key=self._rank)
                     job.spoken += 1
                     job.started = job.started or monotonic()
+                    self._turns[job.client] += 1
                     return job, job.sentences.popleft(), job.spoken - 1
-                if self._closing and not self._jobs:
-                    return None
+                if not self._jobs:
+                    self._turns.clear()
+                    if self._closing:
+                        return None
                 self._changed.wait()
 
+    def _rank(self, job: Job) -> tuple[int, int, int, int]:
+        return job.priority, job.spoken, self._turns[job.client], job.order
+
+    def _drop_finished(self) -> None:
+        now = monotonic()
+        for job in list(self._jobs):
+            if job.complete and not job.sentences:
+                job.deliver(None)
+            elif not job.spoken and job.expires is not None and now - job.queued > job.expires:
+                message = f"not started within the {job.expires:g} s after which it expires"
+                job.deliver(Expired(message, param="expires", limit=job.expires))
+            else:
+                continue
+            self._jobs.remove(job)
+
     def _speak_sentence(self, job: Job, sentence: Utterance, number: int) -> None:
+        began = monotonic()
+        self._now = (sentence, began)
         chunks = self._speak(sentence)
-        for chunk in chunks:
-            if job.cancelled.is_set():
-                break
-            job.first_audio = job.first_audio or monotonic()
-            job.deliver(replace(chunk, audio=replace(chunk.audio, sentence=number)))
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+        try:
+            for chunk in chunks:
+                if job.cancelled.is_set():
+                    return
+                job.first_audio = job.first_audio or monotonic()
+                job.deliver(replace(chunk, audio=replace(chunk.audio, sentence=number)))
+        finally:
+            self._now = None
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+        pace = (monotonic() - began) / max(1, len(sentence.text))
+        self._pace = self._pace * _PACE_MEMORY + pace * (1 - _PACE_MEMORY) if self._pace else pace
 
     def _fail(self, job: Job, error: Exception) -> None:
         with self._changed:
             if job in self._jobs:
                 self._jobs.remove(job)
-        known = isinstance(error, ServiceError) or hasattr(error, "code")
+        known = isinstance(error, ServiceError)
         job.deliver(error if known else SynthesisFailed("speaking failed; the log says why"))

@@ -12,8 +12,10 @@ import voluptuous as vol
 from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
-from service.speech import FASTEST, SLOWEST, Speaking
+from service.jobs import Priority
+from service.speech import FASTEST, SLOWEST, Speaking, SpeechRequest
 
+LONGEST_EXPIRY = 86_400.0  # seconds
 _VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("voice"): vol.All(str, vol.Length(min=1, max=100)),
     vol.Optional("language"): vol.Match(r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$"),
@@ -21,6 +23,8 @@ _VOICE_FIELDS: dict[Any, Any] = {
         vol.Any(int, float), vol.Coerce(float), vol.Range(SLOWEST, FASTEST)
     ),
     vol.Optional("sample_rate"): vol.In(PLAYABLE_RATES),
+    vol.Optional("priority", default="normal"): vol.In([each.name.lower() for each in Priority]),
+    vol.Optional("expires"): vol.All(vol.Any(int, float), vol.Range(0, LONGEST_EXPIRY)),
 }
 # OpenAI's clients send these; one model and one way to stream are what there is.
 _OPENAI_FIELDS: dict[Any, Any] = {
@@ -45,11 +49,25 @@ STREAM_START = vol.Schema(
 )
 
 
-async def encoded(
-    speaking: Speaking, encoder: Encoder, sentence_pause: float
-) -> AsyncIterator[bytes]:
+def speech_request(
+    fields: dict[str, Any], text: str | AsyncIterator[str], *, door: str, client: str
+) -> SpeechRequest:
+    """The use case's request out of a message's checked fields."""
+    return SpeechRequest(
+        text=text,
+        voice=fields.get("voice"),
+        language=fields.get("language"),
+        speed=fields["speed"],
+        door=door,
+        client=client,
+        priority=Priority[fields["priority"].upper()],
+        expires=fields.get("expires"),
+    )
+
+
+async def encoded(speaking: Speaking, encoder: Encoder) -> AsyncIterator[bytes]:
     """The answer's bytes as they are made; encoding does not hold up the event loop."""
-    async for chunk in speaking.chunks(sentence_pause):
+    async for chunk in speaking.chunks():
         if data := await asyncio.to_thread(encoder.encode, chunk):
             yield data
     if data := await asyncio.to_thread(encoder.finish):
@@ -80,6 +98,8 @@ _LIMITS: dict[str, Any] = {
     "speed": [SLOWEST, FASTEST],
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,
+    "priority": [each.name.lower() for each in Priority],
+    "expires": [0, LONGEST_EXPIRY],
 }
 
 

@@ -6,21 +6,24 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 
 import numpy as np
-from sentence_stream import SentenceBoundaryDetector
 
 from engines.audio import AudioChunk
 from engines.plain import language_of
-from service.errors import BadRequest, LanguageUnavailable, TextRefused, TextTooLong
-from service.jobs import Job, JobQueue, SpokenChunk, Utterance
+from service.cache import ClipCache
+from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
+from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.voices import Voice, VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.25, 4.0
+CACHED = "cache"  # the rung of what was spoken before
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class SpeechRequest:
         language: tag of the text's language; None to go by its script, then by the settings.
         speed: 0.25 to 4; 1 is the voice's own tempo.
         door: who asks: http, websocket, wyoming or mqtt.
+        client: who asks behind that door; clients take turns.
+        priority: alerts go before normal requests, those before background ones.
+        expires: seconds after which it is not worth saying, None for always.
+        fresh: speak again even what was spoken before.
     """
 
     text: str | AsyncIterator[str]
@@ -40,6 +47,10 @@ class SpeechRequest:
     language: str | None = None
     speed: float = 1.0
     door: str = "http"
+    client: str = ""
+    priority: Priority = Priority.NORMAL
+    expires: float | None = None
+    fresh: bool = False
 
 
 class Speaking:
@@ -48,38 +59,53 @@ class Speaking:
     Attributes:
         id: id of the request.
         voice: the voice that speaks.
-        rung: the rung that made the latest chunk.
+        rung: the rung that made the latest chunk; "cache" for what was spoken before.
+        rungs: all rungs that made some of it.
         seconds: audio handed out so far.
+        heard: that audio.
+        complete: all of it has been handed out.
     """
 
     def __init__(
-        self, job: Job, voice: Voice, first: SpokenChunk, rest: AsyncIterator[SpokenChunk]
+        self,
+        request_id: str,
+        voice: Voice,
+        chunks: AsyncIterator[SpokenChunk],
+        first: SpokenChunk,
+        sentence_pause: float,
     ) -> None:
-        self.id = job.id
+        self.id = request_id
         self.voice = voice
         self.rung = first.rung
+        self.rungs = {first.rung}
         self.seconds = 0.0
+        self.heard: list[AudioChunk] = []
+        self.complete = False
+        self._chunks = chunks
         self._first = first
-        self._rest = rest
+        self._pause = sentence_pause
 
-    async def chunks(self, sentence_pause: float = 0.0) -> AsyncIterator[AudioChunk]:
-        """The audio as it is made, with a pause in seconds between sentences."""
+    async def chunks(self) -> AsyncIterator[AudioChunk]:
+        """The audio as it is made, with a pause between sentences."""
         sentence = self._first.audio.sentence
         async for spoken in self._all():
             audio = spoken.audio
             if audio.sentence != sentence:
                 sentence = audio.sentence
-                yield self._count(_silence(sentence_pause, audio))
+                yield self._count(_silence(self._pause, audio))
             self.rung = spoken.rung
+            self.rungs.add(spoken.rung)
             yield self._count(audio)
+        self.complete = True
 
     async def _all(self) -> AsyncIterator[SpokenChunk]:
         yield self._first
-        async for spoken in self._rest:
+        async for spoken in self._chunks:
             yield spoken
 
     def _count(self, audio: AudioChunk) -> AudioChunk:
         self.seconds += len(audio.samples) / audio.sample_rate
+        self.heard.append(audio)
         return audio
 
 
@@ -89,6 +115,7 @@ class Speech:
     Args:
         queue: where sentences become audio.
         voices: who can be asked for.
+        cache: what was spoken before.
         language: tag of texts that name none and whose script says nothing.
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
@@ -98,6 +125,7 @@ class Speech:
         self,
         queue: JobQueue,
         voices: VoiceStore,
+        cache: ClipCache,
         *,
         language: str = "en",
         max_text: int = 5000,
@@ -105,9 +133,10 @@ class Speech:
     ) -> None:
         self._queue = queue
         self._voices = voices
+        self._cache = cache
         self._language = language
         self._max_text = max_text
-        self.sentence_pause = sentence_pause
+        self._pause = sentence_pause
 
     @contextlib.asynccontextmanager
     async def say(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
@@ -121,24 +150,48 @@ class Speech:
         """
         voice = self._voices.get(request.voice)
         self._check(request, voice)
-        job = Job(uuid.uuid4().hex[:12])
+        job = Job(
+            uuid.uuid4().hex[:12],
+            priority=request.priority,
+            client=f"{request.door} {request.client}",
+            expires=request.expires,
+        )
+        clip: Path | None = None
+        chunks: AsyncIterator[SpokenChunk] | None = None
+        said: list[Utterance] = []
         if isinstance(request.text, str):
-            sentences = self._cut(self._whole(request.text))
-            self._queue.submit(job)
+            sentences = cut(request.text, self._max_text)
             said = [self._utterance(text, request, voice) for text in sentences]
-            self._queue.add(job, *said, complete=True)
-            reader = None
+            clip = self._clip(said, voice)
+            chunks = None if request.fresh else await self._remembered(clip)
+        if chunks is not None:
+            first = await anext(chunks)
+            speaking = Speaking(job.id, voice, chunks, first, self._pause)
+            yield speaking
         else:
-            self._queue.submit(job)
-            reader = asyncio.create_task(self._read(job, request, voice, request.text))
-        chunks = job.chunks()
+            async with self._spoken(job, request, voice, said) as speaking:
+                yield speaking
+            if clip is not None and speaking.complete and speaking.rungs == {voice.rung}:
+                await asyncio.to_thread(self._cache.keep, clip, speaking.heard)
+        self._log(job, request, speaking)
+
+    @contextlib.asynccontextmanager
+    async def _spoken(
+        self, job: Job, request: SpeechRequest, voice: Voice, said: list[Utterance]
+    ) -> AsyncIterator[Speaking]:
+        """Speak through the queue; `said` is empty where the text is still being written."""
+        self._queue.submit(job)
+        reader = None
         try:
+            if isinstance(request.text, str):
+                self._queue.add(job, *said, complete=True)
+            else:
+                reader = asyncio.create_task(self._read(job, request, voice, request.text))
+            chunks = job.chunks()
             first = await anext(chunks, None)
             if first is None:
-                raise TextRefused("input: there is no word in it to say", param="input")
-            speaking = Speaking(job, voice, first, chunks)
-            yield speaking
-            self._log(job, request, speaking)
+                raise nothing_to_say()
+            yield Speaking(job.id, voice, chunks, first, self._pause)
         finally:
             self._queue.cancel(job)
             if reader is not None:
@@ -157,44 +210,35 @@ class Speech:
             message = f"language: {voice.id} does not speak {request.language[:40]!r}, but {known}"
             raise LanguageUnavailable(message + more, param="language")
 
-    def _whole(self, text: str) -> str:
-        if len(text) > self._max_text:
-            message = f"input: {len(text)} characters, the limit is {self._max_text}"
-            raise TextTooLong(message, param="input", limit=self._max_text)
-        text = clean(text)
-        if not any(character.isalnum() for character in text):
-            message = "input: there is no word in it to say" if text.strip() else "input: is empty"
-            raise TextRefused(message, param="input", limit=self._max_text)
-        return text
-
-    def _cut(self, text: str) -> list[str]:
-        detector = SentenceBoundaryDetector()
-        sentences = [*detector.add_chunk(text), detector.finish()]
-        return [sentence for sentence in sentences if _has_words(sentence)]
-
     def _utterance(self, text: str, request: SpeechRequest, voice: Voice) -> Utterance:
         language = request.language or language_of(text, self._language)
         return Utterance(text, voice.id, language, request.speed)
+
+    def _clip(self, said: list[Utterance], voice: Voice) -> Path:
+        sentences = [[each.text, each.language, each.speed] for each in said]
+        return self._cache.path(voice.id, voice.revision, self._pause, sentences)
+
+    async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
+        found = await asyncio.to_thread(self._cache.read, clip)
+        return None if found is None else _from_cache(found)
 
     async def _read(
         self, job: Job, request: SpeechRequest, voice: Voice, pieces: AsyncIterator[str]
     ) -> None:
         """Feed a job from a text that is still being written; its failure is the job's."""
-        detector = SentenceBoundaryDetector()
-        length = 0
+        cutter = SentenceCutter(self._max_text)
         try:
             async for piece in pieces:
-                length += len(piece)
-                if length > self._max_text:
-                    message = f"input: more than {self._max_text} characters"
-                    raise TextTooLong(message, param="input", limit=self._max_text)
-                sentences = [text for text in detector.add_chunk(clean(piece)) if _has_words(text)]
-                self._queue.add(job, *[self._utterance(text, request, voice) for text in sentences])
-            last = detector.finish()
-            ending = [self._utterance(last, request, voice)] if _has_words(last) else []
+                texts = cutter.add(piece)
+                self._queue.add(job, *[self._utterance(text, request, voice) for text in texts])
+            ending = [self._utterance(text, request, voice) for text in cutter.finish()]
             self._queue.add(job, *ending, complete=True)
-        except Exception as error:
+        except ServiceError as error:
             job.deliver(error)
+            self._queue.cancel(job)
+        except Exception:
+            _LOGGER.exception("request %s: its text could not be read", job.id)
+            job.deliver(SynthesisFailed("the text could not be read; the log says why"))
             self._queue.cancel(job)
 
     def _log(self, job: Job, request: SpeechRequest, speaking: Speaking) -> None:
@@ -206,19 +250,9 @@ class Speech:
         )
 
 
-def clean(text: str) -> str:
-    """Drop what no voice can say and programs choke on: control characters, half surrogates."""
-    kept = (
-        character
-        for character in text
-        if (character.isprintable() or character.isspace() or character in "\u200c\u200d\ufe0f")
-        and not "\ud800" <= character <= "\udfff"
-    )
-    return "".join(kept)
-
-
-def _has_words(text: str) -> bool:
-    return any(character.isalnum() for character in text)
+async def _from_cache(found: Iterator[AudioChunk]) -> AsyncIterator[SpokenChunk]:
+    while (audio := await asyncio.to_thread(next, found, None)) is not None:
+        yield SpokenChunk(audio, CACHED)
 
 
 def _silence(seconds: float, like: AudioChunk) -> AudioChunk:

@@ -19,20 +19,24 @@ class Voice:
         name: what people call it.
         languages: tags that it speaks, its own first.
         revision: changes whenever the voice would sound different.
+        rung: the rung that speaks it as it should sound; others only stand in.
     """
 
     id: str
     name: str
     languages: tuple[str, ...]
     revision: str
+    rung: str
 
 
 class VoiceStore:
     """All voices of this house."""
 
-    def __init__(self, plain_languages: tuple[str, ...], plain_version: str) -> None:
+    def __init__(
+        self, plain_languages: tuple[str, ...], plain_version: str, plain_rung: str
+    ) -> None:
         revision = hashlib.sha256(plain_version.encode()).hexdigest()[:12]
-        self._voices = {PLAIN: Voice(PLAIN, "Plain voice", plain_languages, revision)}
+        self._voices = {PLAIN: Voice(PLAIN, "Plain voice", plain_languages, revision, plain_rung)}
 
     @property
     def default(self) -> Voice:

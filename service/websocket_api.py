@@ -11,7 +11,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from service.errors import BadRequest, ServiceError, TextTimeout
 from service.formats import Encoder
-from service.requests import STREAM_START, check, encoded, read_json
+from service.requests import STREAM_START, check, encoded, read_json, speech_request
 from service.speech import Speech, SpeechRequest
 
 MAX_MESSAGE = 64 * 1024  # bytes
@@ -32,7 +32,10 @@ async def stream_speech(
         fields = await _receive_start(socket)
         pieces: _Pieces = asyncio.Queue()
         reader = asyncio.create_task(_read(socket, pieces))
-        speaker = asyncio.create_task(_speak(socket, speech, make_encoder(fields), fields, pieces))
+        wanted = speech_request(
+            fields, _text(pieces), door="websocket", client=request.remote or ""
+        )
+        speaker = asyncio.create_task(_speak(socket, speech, make_encoder(fields), wanted))
         try:
             await asyncio.wait({reader, speaker}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -44,6 +47,8 @@ async def stream_speech(
                 await reader
         with contextlib.suppress(asyncio.CancelledError):
             await speaker
+    except ConnectionError:
+        pass  # the client left while audio was on its way; its job is cancelled already
     except ServiceError as error:
         if not socket.closed:
             await socket.send_json({"type": "error", **error.as_dict()})
@@ -96,19 +101,8 @@ async def _text(pieces: _Pieces) -> AsyncIterator[str]:
 
 
 async def _speak(
-    socket: web.WebSocketResponse,
-    speech: Speech,
-    encoder: Encoder,
-    fields: dict[str, Any],
-    pieces: _Pieces,
+    socket: web.WebSocketResponse, speech: Speech, encoder: Encoder, wanted: SpeechRequest
 ) -> None:
-    wanted = SpeechRequest(
-        text=_text(pieces),
-        voice=fields.get("voice"),
-        language=fields.get("language"),
-        speed=fields["speed"],
-        door="websocket",
-    )
     async with speech.say(wanted) as speaking:
         await socket.send_json(
             {
@@ -120,7 +114,7 @@ async def _speak(
                 "content_type": encoder.content_type,
             }
         )
-        async for data in encoded(speaking, encoder, speech.sentence_pause):
+        async for data in encoded(speaking, encoder):
             await socket.send_bytes(data)
     done = {"type": "done", "seconds": round(speaking.seconds, 3), "rung": speaking.rung}
     await socket.send_json(done)

@@ -35,6 +35,7 @@ class FakeSynthesizer:
     said: list[Utterance] = field(default_factory=list)
     chunks_made: int = 0
     free_chunks: int = 0
+    fails: bool = False
     closed: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
     waiting: threading.Event = field(default_factory=threading.Event)
@@ -44,7 +45,7 @@ class FakeSynthesizer:
 
     def speak(self, utterance: Utterance) -> Iterator[AudioChunk]:
         self.said.append(utterance)
-        if "FAIL" in utterance.text:
+        if self.fails or "FAIL" in utterance.text:
             raise RuntimeError("the fake was told to fail")
         try:
             for number in range(CHUNKS_PER_SENTENCE):
@@ -116,11 +117,7 @@ async def start_service(
 
 async def settled(service: RunningService) -> None:
     """Wait until the self-test is through."""
-    for _ in range(200):
-        async with service.session.get(f"{service.url}/ready") as response:
-            if response.status == 200:
-                return
-    raise AssertionError("the service never became ready")
+    await eventually(lambda: service.health.ready or service.health.failure is not None, 10)
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:

@@ -321,5 +321,12 @@ async def test_a_rung_that_sounds_wrong_is_never_ready(
     start_service: StartService, synthesizer: FakeSynthesizer, chunks: list[AudioChunk]
 ) -> None:
     synthesizer.speak = lambda utterance: iter(chunks)  # type: ignore[method-assign]
-    with pytest.raises(AssertionError, match="never became ready"):
-        await start_service()
+    service = await start_service()
+    async with service.session.get(f"{service.url}/ready") as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["code"]) == (503, "not_ready")
+    assert "self-test" in error["message"]
+    async with service.session.get(f"{service.url}/health") as response:
+        health = await response.json()
+    assert (response.status, health["status"]) == (200, "unavailable")
+    assert health["reason"] == error["message"]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from engines.audio import AudioChunk
-from service.errors import NotReady, QueueFull, SynthesisFailed
-from service.jobs import Job, JobQueue, SpokenChunk, Utterance
-from tests.service.conftest import FakeSynthesizer
+from service import jobs
+from service.errors import Expired, NotReady, QueueFull, SynthesisFailed, TooManyRequests
+from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from tests.service.conftest import FakeSynthesizer, eventually
 
 
 def say(text: str) -> Utterance:
@@ -22,7 +23,7 @@ async def queue(synthesizer: FakeSynthesizer) -> AsyncIterator[JobQueue]:
         for chunk in synthesizer.speak(utterance):
             yield SpokenChunk(chunk, "fake")
 
-    queue = JobQueue(speak, 2)
+    queue = JobQueue(speak, 2, longest_wait=60.0)
     queue.start()
     yield queue
     synthesizer.gate.set()
@@ -62,14 +63,14 @@ async def test_places_are_limited_and_given_back(
     queue: JobQueue, synthesizer: FakeSynthesizer
 ) -> None:
     synthesizer.gate.clear()
-    jobs = [Job("a"), Job("b")]
-    for job in jobs:
+    two = [Job("a"), Job("b")]
+    for job in two:
         queue.submit(job)
         queue.add(job, say("One."), complete=True)
     with pytest.raises(QueueFull) as refused:
         queue.submit(Job("c"))
     assert refused.value.headers == {"Retry-After": "2"}
-    queue.cancel(jobs[1])
+    queue.cancel(two[1])
     queue.submit(Job("d"))
     assert queue.depth == 2
 
@@ -100,6 +101,105 @@ async def test_closing_answers_what_cannot_be_spoken_in_time(
             await heard(each)
     synthesizer.gate.set()
     await closing
+
+
+def given(queue: JobQueue, job: Job, *texts: str) -> Job:
+    queue.submit(job)
+    queue.add(job, *[say(text) for text in texts], complete=True)
+    return job
+
+
+async def spoken_order(
+    queue: JobQueue, synthesizer: FakeSynthesizer, *jobs: tuple[Job, tuple[str, ...]]
+) -> list[str]:
+    """Give the jobs while the thread is busy with a first one, and tell what it said after it."""
+    queue.limit = 20
+    synthesizer.gate.clear()
+    given(queue, Job("first", client="nobody"), "Busy.")
+    await asyncio.to_thread(synthesizer.waiting.wait, 5)
+    waiting = [given(queue, job, *texts) for job, texts in jobs]
+    synthesizer.gate.set()
+    for job in waiting:
+        await heard(job)
+    return [each.text for each in synthesizer.said[1:]]
+
+
+async def test_urgent_requests_go_first(queue: JobQueue, synthesizer: FakeSynthesizer) -> None:
+    order = await spoken_order(
+        queue,
+        synthesizer,
+        (Job("a", priority=Priority.BACKGROUND), ("Prepare.",)),
+        (Job("b"), ("Story.", "Goes on.")),
+        (Job("c", priority=Priority.ALERT), ("Smoke!", "Get out!")),
+    )
+    assert order == ["Smoke!", "Get out!", "Story.", "Goes on.", "Prepare."]
+
+
+async def test_clients_take_turns(queue: JobQueue, synthesizer: FakeSynthesizer) -> None:
+    order = await spoken_order(
+        queue,
+        synthesizer,
+        *[(Job(f"a{number}", client="chatty"), (f"Chat {number}.",)) for number in range(3)],
+        (Job("b", client="door"), ("Doorbell.",)),
+    )
+    assert order == ["Chat 0.", "Doorbell.", "Chat 1.", "Chat 2."]
+
+
+async def test_what_waited_too_long_is_not_said(
+    queue: JobQueue, synthesizer: FakeSynthesizer
+) -> None:
+    synthesizer.gate.clear()
+    first = given(queue, Job("first"), "Busy.")
+    await asyncio.to_thread(synthesizer.waiting.wait, 5)
+    doorbell = given(queue, Job("doorbell", expires=0.01), "Doorbell.")
+    await asyncio.sleep(0.02)
+    synthesizer.gate.set()
+    with pytest.raises(Expired) as refused:
+        await heard(doorbell)
+    assert refused.value.limit == 0.01
+    await heard(first)
+    assert [each.text for each in synthesizer.said] == ["Busy."]
+
+
+async def test_what_has_begun_does_not_expire(
+    queue: JobQueue, synthesizer: FakeSynthesizer
+) -> None:
+    synthesizer.gate.clear()
+    job = given(queue, Job("a", expires=0.01), "One.", "Two.")
+    await asyncio.to_thread(synthesizer.waiting.wait, 5)
+    await asyncio.sleep(0.02)
+    synthesizer.gate.set()
+    assert len(await heard(job)) == 8
+
+
+async def test_a_wait_too_long_is_refused_with_the_time_to_come_back(
+    queue: JobQueue, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(jobs, "monotonic", lambda: clock)
+    queue.limit = 20
+    synthesizer.gate.clear()
+    slow = given(queue, Job("slow"), "0123456789")
+    await asyncio.to_thread(synthesizer.waiting.wait, 5)
+    clock += 20.0  # two seconds a character
+    synthesizer.gate.set()
+    await heard(slow)
+    await eventually(lambda: queue.predicted_wait() == 0.0)
+    synthesizer.gate.clear()
+    synthesizer.waiting.clear()
+    running = given(queue, Job("running"), "0123456789")
+    await asyncio.to_thread(synthesizer.waiting.wait, 5)
+    assert queue.predicted_wait() == pytest.approx(20.0)
+    given(queue, Job("waiting"), "0123456789" * 2, "0123456789")
+    assert queue.predicted_wait() == pytest.approx(60.0)
+    assert queue.predicted_wait(Priority.ALERT) == pytest.approx(20.0)
+    assert queue.predicted_wait(Priority.BACKGROUND) == pytest.approx(80.0)
+    given(queue, Job("fits"), "01234")
+    with pytest.raises(TooManyRequests) as refused:
+        queue.submit(Job("late"))
+    assert refused.value.headers == {"Retry-After": "10"}
+    queue.submit(Job("alert", priority=Priority.ALERT))
+    queue.cancel(running)
 
 
 def test_pcm_clips_instead_of_wrapping() -> None:

@@ -75,7 +75,7 @@ async def test_leaving_stops_the_work(start_service: StartService) -> None:
     service.synthesizer.gate.clear()
     async with connect(service) as socket:
         await socket.send_json(START)
-        await socket.send_json(text("One. Two. Three. Four. "))
+        await socket.send_json(text("First comes one. Then comes two. Last comes three. "))
         await socket.send_json(END)
         await asyncio.to_thread(service.synthesizer.waiting.wait, 5)
     await eventually(lambda: service.queue_depth() == 0)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.speech import clean
+from service.sentences import clean
 
 
 @pytest.mark.parametrize(
