@@ -93,9 +93,15 @@ class GptSovitsTTSEntity(GptSovitsEntity, TextToSpeechEntity):
         state = self.coordinator.data
         self._tags = spoken_tags(state.voices.languages)
         self._attr_supported_languages = sorted(self._tags)
-        self._attr_default_language = state.voices.languages[0]
+        self._attr_default_language = self._own_language()
         # Part of Home Assistant's cache key, so that it never plays a sound of before a change.
         self._attr_default_options = {"revision": state.revision}
+
+    def _own_language(self) -> str:
+        """The language of this Home Assistant where the default voice speaks it."""
+        known, home = self.coordinator.data.voices, self.coordinator.hass.config.language
+        spoken = next((v.languages for v in known.voices if v.id == known.default), ())
+        return home if home in spoken_tags(spoken) else next(iter(spoken), "en")
 
 
 async def _sound(stream: SpeechStream) -> AsyncGenerator[bytes]:

@@ -204,9 +204,32 @@ async def test_a_writer_who_thinks_is_waited_for(
 
 async def test_languages_cover_the_regions_of_what_the_service_speaks(hass: HomeAssistant) -> None:
     entity = _entity(hass)
-    assert entity.default_language == "en"
     assert {"en", "en-GB", "en-US", "zh", "zh-CN"} <= set(entity.supported_languages)
     assert "de" not in entity.supported_languages
+
+
+@pytest.mark.parametrize(
+    ("home", "default", "language"),
+    [
+        ("zh-Hans", "mum", "zh-Hans"),
+        ("zh-Hans", "plain", "en"),
+        ("en-GB", "plain", "en-GB"),
+        ("de", "mum", "en"),
+        ("de", "nobody", "en"),
+    ],
+)
+async def test_the_default_language_is_the_homes_where_the_voice_speaks_it(
+    hass: HomeAssistant,
+    service: FakeService,
+    loaded: MockConfigEntry,
+    home: str,
+    default: str,
+    language: str,
+) -> None:
+    hass.config.language = home
+    service.voices["default"] = default
+    await loaded.runtime_data.async_refresh()
+    assert _entity(hass).default_language == language
 
 
 @pytest.mark.parametrize(
