@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
+from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
+from service.clips import ClipShelf
 from service.config import Settings
 from service.errors import ServiceError
 from service.health import Health, read_server_id
 from service.http_api import HttpApi
 from service.jobs import JobQueue
 from service.ladder import Ladder, Rung
+from service.metrics import Metrics
 from service.plain_rung import PlainRung
 from service.speech import Speech, SpeechRequest
 from service.voices import VoiceStore
@@ -50,16 +53,30 @@ def create_app(
     ladder = Ladder(make_rungs())
     queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
     voices = VoiceStore(ladder.languages, PlainRung.version, ladder.rung)
+    cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
+    metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
     speech = Speech(
         queue,
         voices,
-        ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000),
+        cache,
+        metrics,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
     )
+    clips = ClipShelf(settings.data / "clips")
+    token = required_token(
+        settings.host,
+        settings.token,
+        allow_anonymous=settings.allow_anonymous,
+        data=settings.data,
+    )
+    if token and not settings.token:
+        _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
     health = Health(read_server_id(settings.data), queue, ladder)
-    api = HttpApi(speech, voices, health, sample_rate=settings.sample_rate, token=settings.token)
+    api = HttpApi(
+        speech, voices, clips, health, metrics, sample_rate=settings.sample_rate, token=token
+    )
     app = api.application()
     app[HEALTH] = health
 

@@ -45,7 +45,14 @@ class Settings:
         0, vol.All(vol.Coerce(int), vol.Range(0, 65535)), "port for Wyoming, usually 10200; 0: none"
     )
     data: Path = _setting(Path("data"), vol.Coerce(Path), "folder of voices, models and state")
-    token: str = _setting("", str, "bearer token that clients must send; empty for none")
+    token: str = _setting(
+        "",
+        str,
+        "bearer token that clients must send; made where needed and none is set",
+    )
+    allow_anonymous: bool = _setting(
+        False, vol.Boolean(), "let other machines use the service without a token"
+    )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
     )

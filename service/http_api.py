@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from service.errors import Handler, NotReady, Unauthorized, errors_as_json
-from service.formats import Encoder
+from service.access import token_check
+from service.clips import ClipShelf
+from service.errors import NotReady, errors_as_json
+from service.formats import FORMATS, Encoder
 from service.health import Health
+from service.metrics import CONTENT_TYPE_LATEST, Metrics
 from service.requests import SPEECH, check, encoded, read_json, speech_request
-from service.speech import Speaking, Speech
+from service.speaking import Speaking
+from service.speech import Speech
 from service.voices import VoiceStore
 from service.websocket_api import stream_speech
 
 _LOGGER = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024  # bytes; 5,000 characters take at most 60 kB as escaped JSON
 WEB = Path(__file__).parent / "web"
-_OPEN_PATHS = ("/", "/health", "/ready")
 
 
 class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, health: the parts that answer.
+        speech, voices, clips, health, metrics: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
     """
 
     def __init__(
-        self, speech: Speech, voices: VoiceStore, health: Health, *, sample_rate: int, token: str
+        self,
+        speech: Speech,
+        voices: VoiceStore,
+        clips: ClipShelf,
+        health: Health,
+        metrics: Metrics,
+        *,
+        sample_rate: int,
+        token: str,
     ) -> None:
         self._speech = speech
         self._voices = voices
+        self._clips = clips
         self._health = health
         self._sample_rate = sample_rate
-        self._token = token.encode()
+        self._metrics = metrics
+        self._token = token
 
     def application(self) -> web.Application:
         """The aiohttp application with all routes."""
@@ -48,13 +61,16 @@ class HttpApi:
             return await stream_speech(request, self._speech, self.encoder)
 
         app = web.Application(
-            middlewares=[errors_as_json, self._authorize], client_max_size=MAX_BODY
+            middlewares=[errors_as_json, token_check(self._token)], client_max_size=MAX_BODY
         )
         app.add_routes(
             [
                 web.post("/v1/audio/speech", self._post_speech),
                 web.get("/v1/audio/speech/stream", stream),
+                web.post("/v1/clips", self._post_clip),
+                web.get("/clips/{file}", self._get_clip),
                 web.get("/v1/voices", self._get_voices),
+                web.get("/metrics", self._get_metrics),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
                 web.get("/", self._get_page),
@@ -66,16 +82,6 @@ class HttpApi:
     def encoder(self, fields: dict[str, Any]) -> Encoder:
         """The encoder that a request's checked fields ask for."""
         return Encoder(fields["response_format"], fields.get("sample_rate", self._sample_rate))
-
-    @web.middleware
-    async def _authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        public = request.path in _OPEN_PATHS or request.path.startswith("/web/")
-        if self._token and not public:
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
-            if scheme.lower() != "bearer" or not right:
-                raise Unauthorized("send the service's token as Authorization: Bearer TOKEN")
-        return await handler(request)
 
     async def _post_speech(self, request: web.Request) -> web.StreamResponse:
         fields = check(SPEECH, read_json(await request.read()))
@@ -99,6 +105,32 @@ class HttpApi:
                 request.transport.abort()
         return response
 
+    async def _post_clip(self, request: web.Request) -> web.Response:
+        fields = check(SPEECH, read_json(await request.read()))
+        wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
+        async with self._speech.say(wanted) as speaking:
+            async for _ in speaking.chunks():
+                pass
+        rate = fields.get("sample_rate", self._sample_rate)
+        file = await asyncio.to_thread(
+            self._clips.put, speaking.heard, fields["response_format"], rate
+        )
+        return web.json_response(
+            {
+                "id": speaking.id,
+                "url": str(request.url.origin().with_path(f"/clips/{file}")),
+                "path": f"clips/{file}",
+                "seconds": round(speaking.seconds, 3),
+                "rung": speaking.rung,
+                "voice": speaking.voice.id,
+            }
+        )
+
+    async def _get_clip(self, request: web.Request) -> web.FileResponse:
+        path = await asyncio.to_thread(self._clips.path, request.match_info["file"])
+        headers = {"Content-Type": FORMATS[path.suffix[1:]].content_type}
+        return web.FileResponse(path, headers=headers)
+
     async def _get_voices(self, request: web.Request) -> web.Response:
         voices = self._voices.all()
         listed = [
@@ -121,6 +153,10 @@ class HttpApi:
         if not self._health.ready:
             raise NotReady(self._health.failure or "the service starts", retry_after=1)
         return web.json_response({"ready": True, "rung": self._health.ladder.rung})
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        headers = {"Content-Type": CONTENT_TYPE_LATEST}
+        return web.Response(body=self._metrics.exposition(), headers=headers)
 
     async def _get_page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")

@@ -13,7 +13,8 @@ from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
 from service.jobs import Priority
-from service.speech import FASTEST, SLOWEST, Speaking, SpeechRequest
+from service.speaking import Speaking
+from service.speech import FASTEST, SLOWEST, SpeechRequest
 
 LONGEST_EXPIRY = 86_400.0  # seconds
 _VOICE_FIELDS: dict[Any, Any] = {

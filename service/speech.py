@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-import numpy as np
-
 from engines.audio import AudioChunk
 from engines.plain import language_of
 from service.cache import ClipCache
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from service.metrics import Metrics
 from service.sentences import SentenceCutter, cut, nothing_to_say
+from service.speaking import Speaking
 from service.voices import Voice, VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
@@ -53,62 +53,6 @@ class SpeechRequest:
     fresh: bool = False
 
 
-class Speaking:
-    """An answer that is being spoken; its first chunk is there already.
-
-    Attributes:
-        id: id of the request.
-        voice: the voice that speaks.
-        rung: the rung that made the latest chunk; "cache" for what was spoken before.
-        rungs: all rungs that made some of it.
-        seconds: audio handed out so far.
-        heard: that audio.
-        complete: all of it has been handed out.
-    """
-
-    def __init__(
-        self,
-        request_id: str,
-        voice: Voice,
-        chunks: AsyncIterator[SpokenChunk],
-        first: SpokenChunk,
-        sentence_pause: float,
-    ) -> None:
-        self.id = request_id
-        self.voice = voice
-        self.rung = first.rung
-        self.rungs = {first.rung}
-        self.seconds = 0.0
-        self.heard: list[AudioChunk] = []
-        self.complete = False
-        self._chunks = chunks
-        self._first = first
-        self._pause = sentence_pause
-
-    async def chunks(self) -> AsyncIterator[AudioChunk]:
-        """The audio as it is made, with a pause between sentences."""
-        sentence = self._first.audio.sentence
-        async for spoken in self._all():
-            audio = spoken.audio
-            if audio.sentence != sentence:
-                sentence = audio.sentence
-                yield self._count(_silence(self._pause, audio))
-            self.rung = spoken.rung
-            self.rungs.add(spoken.rung)
-            yield self._count(audio)
-        self.complete = True
-
-    async def _all(self) -> AsyncIterator[SpokenChunk]:
-        yield self._first
-        async for spoken in self._chunks:
-            yield spoken
-
-    def _count(self, audio: AudioChunk) -> AudioChunk:
-        self.seconds += len(audio.samples) / audio.sample_rate
-        self.heard.append(audio)
-        return audio
-
-
 class Speech:
     """Speaks for all doors.
 
@@ -116,6 +60,7 @@ class Speech:
         queue: where sentences become audio.
         voices: who can be asked for.
         cache: what was spoken before.
+        metrics: where to count.
         language: tag of texts that name none and whose script says nothing.
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
@@ -126,6 +71,7 @@ class Speech:
         queue: JobQueue,
         voices: VoiceStore,
         cache: ClipCache,
+        metrics: Metrics,
         *,
         language: str = "en",
         max_text: int = 5000,
@@ -134,6 +80,7 @@ class Speech:
         self._queue = queue
         self._voices = voices
         self._cache = cache
+        self._metrics = metrics
         self._language = language
         self._max_text = max_text
         self._pause = sentence_pause
@@ -148,6 +95,21 @@ class Speech:
         Raises:
             ServiceError: the request cannot be taken (its fields, the queue) or spoken.
         """
+        outcome = "cancelled"
+        try:
+            async with self._answer(request) as speaking:
+                yield speaking
+            if speaking.complete:
+                outcome = "done"
+            self._measure(request, speaking)
+        except ServiceError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._metrics.requests.labels(request.door, outcome).inc()
+
+    @contextlib.asynccontextmanager
+    async def _answer(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
         voice = self._voices.get(request.voice)
         self._check(request, voice)
         job = Job(
@@ -157,23 +119,19 @@ class Speech:
             expires=request.expires,
         )
         clip: Path | None = None
-        chunks: AsyncIterator[SpokenChunk] | None = None
         said: list[Utterance] = []
         if isinstance(request.text, str):
             sentences = cut(request.text, self._max_text)
             said = [self._utterance(text, request, voice) for text in sentences]
             clip = self._clip(said, voice)
             chunks = None if request.fresh else await self._remembered(clip)
-        if chunks is not None:
-            first = await anext(chunks)
-            speaking = Speaking(job.id, voice, chunks, first, self._pause)
+            if chunks is not None:
+                yield Speaking(job.id, job.queued, voice, chunks, await anext(chunks), self._pause)
+                return
+        async with self._spoken(job, request, voice, said) as speaking:
             yield speaking
-        else:
-            async with self._spoken(job, request, voice, said) as speaking:
-                yield speaking
-            if clip is not None and speaking.complete and speaking.rungs == {voice.rung}:
-                await asyncio.to_thread(self._cache.keep, clip, speaking.heard)
-        self._log(job, request, speaking)
+        if clip is not None and speaking.complete and speaking.rungs == {voice.rung}:
+            await asyncio.to_thread(self._cache.keep, clip, speaking.heard)
 
     @contextlib.asynccontextmanager
     async def _spoken(
@@ -191,7 +149,7 @@ class Speech:
             first = await anext(chunks, None)
             if first is None:
                 raise nothing_to_say()
-            yield Speaking(job.id, voice, chunks, first, self._pause)
+            yield Speaking(job.id, job.queued, voice, chunks, first, self._pause)
         finally:
             self._queue.cancel(job)
             if reader is not None:
@@ -241,20 +199,22 @@ class Speech:
             job.deliver(SynthesisFailed("the text could not be read; the log says why"))
             self._queue.cancel(job)
 
-    def _log(self, job: Job, request: SpeechRequest, speaking: Speaking) -> None:
-        first = (job.first_audio or job.queued) - job.queued
+    def _measure(self, request: SpeechRequest, speaking: Speaking) -> None:
+        rung, first = speaking.rung, speaking.first_sound
+        took = monotonic() - speaking.begun
+        self._metrics.rungs.labels(speaking.voice.id, rung).inc()
+        self._metrics.audio_seconds.labels(rung).inc(speaking.seconds)
+        if first is not None:
+            self._metrics.first_audio.labels(rung).observe(first)
+        if speaking.complete and speaking.seconds and isinstance(request.text, str):
+            self._metrics.real_time_factor.labels(rung).observe(took / speaking.seconds)
         _LOGGER.info(
-            "request %s by %s: voice %s, rung %s, %.2f s of audio, first after %.0f ms, all %.2f s",
-            *(job.id, request.door, speaking.voice.id, speaking.rung, speaking.seconds),
-            *(first * 1000, monotonic() - job.queued),
+            "request %s by %s: voice %s, rung %s, %.2f s of audio, heard after %.0f ms, all %.2f s",
+            *(speaking.id, request.door, speaking.voice.id, rung, speaking.seconds),
+            *((first or 0.0) * 1000, took),
         )
 
 
 async def _from_cache(found: Iterator[AudioChunk]) -> AsyncIterator[SpokenChunk]:
     while (audio := await asyncio.to_thread(next, found, None)) is not None:
         yield SpokenChunk(audio, CACHED)
-
-
-def _silence(seconds: float, like: AudioChunk) -> AudioChunk:
-    samples = np.zeros(round(seconds * like.sample_rate), np.float32)
-    return AudioChunk(samples, like.sample_rate, like.sentence)

@@ -1,0 +1,99 @@
+"""Finished announcements under an address, for players and messages that want a file.
+
+A clip's name cannot be guessed, so its address needs no token: media players cannot send one. It
+stays for some minutes and can be fetched again and again, since many players ask twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from engines.audio import AudioChunk
+from service.errors import ServiceError
+from service.formats import FORMATS
+
+_LOGGER = logging.getLogger(__name__)
+_NAME = re.compile(r"[A-Za-z0-9_-]{22}\.(?:" + "|".join(FORMATS) + ")")
+
+
+class ClipNotFound(ServiceError):
+    """There is no such clip, or no longer."""
+
+    code = "clip_not_found"
+    status = 404
+
+
+class ClipShelf:
+    """Clips on disk, each for a limited time.
+
+    Args:
+        folder: where they are kept; made when missing.
+        lifetime: seconds that a clip stays.
+    """
+
+    def __init__(self, folder: Path, lifetime: float = 600.0) -> None:
+        self._folder = folder
+        self._lifetime = lifetime
+
+    def put(self, chunks: Sequence[AudioChunk], name: str, sample_rate: int) -> str:
+        """Write a clip and give its file name; blocks.
+
+        Args:
+            chunks: the whole announcement, of any rates.
+            name: a key of `FORMATS`.
+            sample_rate: in Hz; a format with a rate of its own ignores it.
+
+        Raises:
+            ServiceError: it cannot be written (the disk is full or read-only).
+        """
+        row = FORMATS[name]
+        rate = row.rate or sample_rate
+        samples = np.concatenate(
+            [soxr.resample(each.samples, each.sample_rate, rate) for each in chunks]
+        )
+        file = f"{secrets.token_urlsafe(16)}.{name}"
+        part = self._folder / f"{uuid.uuid4().hex}.part"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self.sweep()
+            container, subtype = row.container or ("WAV" if row.header else "RAW"), row.subtype
+            soundfile.write(
+                part, np.clip(samples, -1, 1), rate, format=container, subtype=subtype or "PCM_16"
+            )
+            part.replace(self._folder / file)
+        except (OSError, soundfile.LibsndfileError) as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise ServiceError(f"the clip cannot be written: {error}") from error
+        return file
+
+    def path(self, file: str) -> Path:
+        """Where a clip is.
+
+        Raises:
+            ClipNotFound: there is none of that name, or its time is over.
+        """
+        path = self._folder / file
+        if _NAME.fullmatch(file):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime < self._lifetime:
+                    return path
+        raise ClipNotFound("there is no such clip, or its time is over", param="clip")
+
+    def sweep(self) -> None:
+        """Delete the clips whose time is over."""
+        for path in self._folder.glob("*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime >= self._lifetime:
+                    path.unlink()

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
+
+
+async def read(service: RunningService) -> dict[tuple[str, ...], float]:
+    async with service.session.get(f"{service.url}/metrics") as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=")
+        families = text_string_to_metric_families(await response.text())
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+async def test_every_request_is_counted_by_how_it_ended(
+    start_service: StartService, synthesizer: FakeSynthesizer
+) -> None:
+    service = await start_service()
+    for text in ("Dinner is ready.", "Dinner is ready.", "FAIL", ""):
+        async with service.post(input=text) as response:
+            await response.read()
+    synthesizer.gate.clear()
+    synthesizer.free_chunks = synthesizer.chunks_made + 1
+    async with service.post(input="A story.", response_format="pcm"):
+        pass
+    await eventually(lambda: service.queue_depth() == 0)
+    synthesizer.gate.set()
+    values = await read(service)
+    outcomes = {
+        name[2]: values[name] for name in values if name[:2] == ("speech_requests_total", "http")
+    }
+    assert outcomes == {"done": 2, "synthesis_failed": 1, "bad_text": 1, "cancelled": 1}
+    assert values["speech_answers_total", "cache", "plain"] == 1
+    assert values["speech_answers_total", "fake", "plain"] >= 1
+    assert values["speech_audio_seconds_total", "cache"] > 0.3
+    assert values["speech_first_audio_seconds_count", "cache"] == 1
+    assert values["speech_real_time_factor_count", "cache"] == 1
+    assert values[("speech_queue_depth",)] == 0
+    assert values[("speech_cache_bytes",)] > 100
+
+
+async def test_metrics_need_the_token(start_service: StartService) -> None:
+    service = await start_service(token="secret")
+    async with service.session.get(f"{service.url}/metrics") as response:
+        assert response.status == 401
