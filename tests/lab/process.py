@@ -1,5 +1,6 @@
 """A real program running beside the laboratory, its log, and a free port for it."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -28,12 +29,15 @@ class Process:
         """Start `command`; what it writes goes to the file `log`."""
         self.name = name
         self.log = log
+        # Settings of this machine's own service, and the laboratory's, are none of the program's.
+        clean = {key: text for key, text in os.environ.items() if not key.startswith("GPTSOVITS_")}
         # A laboratory that is killed cannot clean up; the kernel then ends its programs.
         leash = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
         with log.open("wb") as output:
             self._child = subprocess.Popen(
                 [*leash, *(str(part) for part in command)],
                 cwd=cwd,
+                env=clean,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
