@@ -46,8 +46,9 @@ def main() -> None:
 def _test() -> int:
     """Types, then unit tests with coverage, in Home Assistant's own test kit."""
     python, integration = kit_python(), "custom_components/gptsovits_tts"
-    types = [python, "-m", "mypy", "--python-version", "3.14", integration]
-    tests = [python, "-m", "pytest", "-c", "tests/gptsovits_tts/pytest.ini", "tests/gptsovits_tts"]
+    types = [str(python), "-m", "mypy", "--python-version", "3.14", integration]
+    tests = [str(python), "-m", "pytest", "-c", "tests/gptsovits_tts/pytest.ini"]
+    tests += ["tests/gptsovits_tts"]
     coverage = ["--cov", integration, "--cov-fail-under", "95"]
     for command in (types, [*tests, *coverage]):
         if status := subprocess.run(command, cwd=REPOSITORY, check=False).returncode:
