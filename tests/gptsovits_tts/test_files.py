@@ -1,0 +1,43 @@
+"""What Home Assistant's own checks would look at: manifest, translations, icon."""
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from custom_components import gptsovits_tts
+
+FOLDER = Path(gptsovits_tts.__file__).parent
+ENGLISH = json.loads((FOLDER / "translations" / "en.json").read_text())
+
+
+def _keys(tree: dict[str, Any], path: str = "") -> set[str]:
+    """Every path to a text."""
+    found = set()
+    for key, value in tree.items():
+        found |= _keys(value, f"{path}/{key}") if isinstance(value, dict) else {f"{path}/{key}"}
+    return found
+
+
+def test_manifest_keys_are_in_home_assistants_order() -> None:
+    keys = list(json.loads((FOLDER / "manifest.json").read_text()))
+    assert keys == ["domain", "name", *sorted(set(keys) - {"domain", "name"})]
+
+
+@pytest.mark.parametrize("language", ["zh-Hans"])
+def test_every_language_has_every_text(language: str) -> None:
+    text = (FOLDER / "translations" / f"{language}.json").read_text(encoding="utf-8")
+    assert _keys(json.loads(text)) == _keys(ENGLISH)
+
+
+def test_every_field_is_explained() -> None:
+    step = ENGLISH["config"]["step"]["user"]
+    assert step["data"].keys() == step["data_description"].keys() == {"host", "port", "token"}
+
+
+def test_the_icon_is_a_png_of_256_pixels() -> None:
+    start = (FOLDER / "brand" / "icon.png").read_bytes()[:24]
+    assert start[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", start[16:24]) == (256, 256)

@@ -1,0 +1,250 @@
+"""The TTS entity, through Home Assistant's own doors."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+from fake_service import WAV_HEADER, FakeService, error, sound_of
+from homeassistant.components import media_source, tts
+from homeassistant.components.tts.entity import TTSAudioRequest
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.gptsovits_tts import api
+
+pytestmark = pytest.mark.usefixtures("loaded")
+
+SPEECH = "tts.family_voices_speech"
+AS_IT_IS = {"preferred_format": "wav"}
+
+
+def _entity(hass: HomeAssistant) -> tts.TextToSpeechEntity:
+    return hass.data[tts.const.DATA_COMPONENT].get_entity(SPEECH)
+
+
+async def _fragments(*texts: str) -> AsyncGenerator[str]:
+    for text in texts:
+        yield text
+
+
+async def _speak(hass: HomeAssistant, text: AsyncGenerator[str]) -> bytes:
+    response = await _entity(hass).async_stream_tts_audio(TTSAudioRequest("en-GB", {}, text))
+    assert response.extension == "wav"
+    return b"".join([chunk async for chunk in response.data_gen])
+
+
+async def test_tts_speak_reaches_the_player(
+    hass: HomeAssistant, service: FakeService, hass_client: ClientSessionGenerator
+) -> None:
+    calls = async_mock_service(hass, "media_player", "play_media")
+    await hass.services.async_call(
+        "tts",
+        "speak",
+        {
+            "entity_id": SPEECH,
+            "media_player_entity_id": "media_player.kitchen",
+            "message": "Dinner is ready.",
+            "options": {**AS_IT_IS, "voice": "mum", "speed": 1.2},
+        },
+        blocking=True,
+    )
+    assert calls[0].data["announce"] is True
+    item = await media_source.async_resolve_media(
+        hass, calls[0].data["media_content_id"], "media_player.kitchen"
+    )
+    response = await (await hass_client()).get(item.url)
+    assert response.status == HTTPStatus.OK
+    assert await response.read() == WAV_HEADER + sound_of("Dinner is ready.")
+    assert service.received == [
+        {
+            "type": "start",
+            "response_format": "wav",
+            "language": "en",
+            "voice": "mum",
+            "speed": 1.2,
+        },
+        {"type": "text", "text": "Dinner is ready."},
+        {"type": "end"},
+    ]
+
+
+async def test_a_whole_text_can_be_asked_for_the_old_way(hass: HomeAssistant) -> None:
+    answer = await _entity(hass).async_get_tts_audio("Dinner is ready.", "en", {})
+    assert answer == ("wav", WAV_HEADER + sound_of("Dinner is ready."))
+
+
+async def test_sound_comes_while_text_is_still_written(hass: HomeAssistant) -> None:
+    heard = asyncio.Event()
+
+    async def written() -> AsyncGenerator[str]:
+        yield "First."
+        await heard.wait()
+        yield "Second."
+
+    request = TTSAudioRequest("en", {}, written())
+    async with asyncio.timeout(10):
+        response = await _entity(hass).async_stream_tts_audio(request)
+        sound = b""
+        async for chunk in response.data_gen:
+            sound += chunk
+            heard.set()
+    assert sound == WAV_HEADER + sound_of("First.") + sound_of("Second.")
+
+
+async def test_leaving_cancels_the_utterance(hass: HomeAssistant, service: FakeService) -> None:
+    async def endless() -> AsyncGenerator[str]:
+        yield "First."
+        await asyncio.Event().wait()
+
+    request = TTSAudioRequest("en", {}, endless())
+    response = await _entity(hass).async_stream_tts_audio(request)
+    assert await anext(response.data_gen) == WAV_HEADER
+    await response.data_gen.aclose()
+    async with asyncio.timeout(10):
+        await service.left.wait()
+
+
+@pytest.mark.parametrize(
+    ("answers", "key"),
+    [
+        ([{"type": "error", **error("text_too_long", "input: at most 5000")}], "refused"),
+        ([WAV_HEADER], "cannot_connect"),
+        (["hang up"], "cannot_connect"),
+    ],
+)
+async def test_a_failure_before_the_first_byte_is_raised_at_once(
+    hass: HomeAssistant, service: FakeService, answers: list[Any], key: str
+) -> None:
+    service.instead_of_audio = answers
+    request = TTSAudioRequest("en", {}, _fragments("Hello."))
+    with pytest.raises(HomeAssistantError) as raised:
+        await _entity(hass).async_stream_tts_audio(request)
+    assert raised.value.translation_key == key
+
+
+async def test_a_failure_before_the_first_byte_is_told_in_words(
+    hass: HomeAssistant, service: FakeService
+) -> None:
+    refusal = error("text_too_long", "input: at most 5000 characters")
+    service.instead_of_audio = [{"type": "error", **refusal}]
+    with pytest.raises(HomeAssistantError, match="input: at most 5000 characters"):
+        await _speak(hass, _fragments("Hello."))
+
+
+@pytest.mark.parametrize(
+    ("answers", "key"),
+    [
+        ([{"type": "error", **error("device_failed", "the card fell out")}], "refused"),
+        ([{"type": "weather", "rain": True}], "cannot_connect"),
+        (["hang up"], "cannot_connect"),
+    ],
+)
+async def test_a_failure_in_the_middle_is_no_end(
+    hass: HomeAssistant, service: FakeService, answers: list[Any], key: str
+) -> None:
+    service.instead_of_more = answers
+    with pytest.raises(HomeAssistantError) as raised:
+        await _speak(hass, _fragments("Hello."))
+    assert raised.value.translation_key == key
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "key"), [("changed", 200, "invalid_auth"), ("", 503, "refused")]
+)
+async def test_a_refused_connection_is_told(
+    hass: HomeAssistant, service: FakeService, token: str, status: int, key: str
+) -> None:
+    service.token, service.status = token, status
+    with pytest.raises(HomeAssistantError) as raised:
+        await _speak(hass, _fragments("Hello."))
+    assert raised.value.translation_key == key
+
+
+async def test_a_text_that_breaks_off_is_a_failure(hass: HomeAssistant) -> None:
+    async def broken() -> AsyncGenerator[str]:
+        yield "First."
+        raise RuntimeError("the language model died")
+
+    with pytest.raises(HomeAssistantError, match="the text broke off"):
+        await _speak(hass, broken())
+
+
+async def test_a_service_that_is_gone_is_told(hass: HomeAssistant, server: TestServer) -> None:
+    await server.close()
+    with pytest.raises(HomeAssistantError) as raised:
+        await _speak(hass, _fragments("Hello."))
+    assert raised.value.translation_key == "cannot_connect"
+
+
+async def test_a_service_that_falls_silent_is_not_waited_for(
+    hass: HomeAssistant, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_SOUND_TIMEOUT", 0.05)
+    service.instead_of_done = []
+    with pytest.raises(HomeAssistantError, match="fell silent"):
+        await _speak(hass, _fragments("Hello."))
+
+
+async def test_a_writer_who_thinks_is_waited_for(
+    hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_SOUND_TIMEOUT", 0.05)
+
+    async def slow() -> AsyncGenerator[str]:
+        await asyncio.sleep(0.2)
+        yield "Hello."
+
+    assert await _speak(hass, slow()) == WAV_HEADER + sound_of("Hello.")
+
+
+async def test_languages_cover_the_regions_of_what_the_service_speaks(hass: HomeAssistant) -> None:
+    entity = _entity(hass)
+    assert {"en", "en-GB", "en-US", "zh", "zh-CN"} <= set(entity.supported_languages)
+    assert "de" not in entity.supported_languages
+
+
+@pytest.mark.parametrize(
+    ("home", "default", "language"),
+    [
+        ("zh-Hans", "mum", "zh-Hans"),
+        ("zh-Hans", "plain", "en"),
+        ("en-GB", "plain", "en-GB"),
+        ("de", "mum", "en"),
+        ("de", "nobody", "en"),
+    ],
+)
+async def test_the_default_language_is_the_homes_where_the_voice_speaks_it(
+    hass: HomeAssistant,
+    service: FakeService,
+    loaded: MockConfigEntry,
+    home: str,
+    default: str,
+    language: str,
+) -> None:
+    hass.config.language = home
+    service.voices["default"] = default
+    await loaded.runtime_data.async_refresh()
+    assert _entity(hass).default_language == language
+
+
+@pytest.mark.parametrize(
+    ("language", "voices"),
+    [("en-US", ["plain", "mum"]), ("zh-CN", ["mum"]), ("de", [])],
+)
+async def test_voices_of_a_language_with_the_default_first(
+    hass: HomeAssistant, language: str, voices: list[str]
+) -> None:
+    offered = _entity(hass).async_get_supported_voices(language)
+    assert [voice.voice_id for voice in offered] == voices
+
+
+async def test_the_cache_key_carries_the_revision(
+    hass: HomeAssistant, loaded: MockConfigEntry
+) -> None:
+    revision = loaded.runtime_data.data.revision
+    assert _entity(hass).default_options == {"revision": revision}
