@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from engines.errors import CheckpointError
+from engines.file_settings import MAX_LAYERS, FileSettings
 from engines.spec import SPECS, BertConfig, HubertConfig, ModelSpec, T2SConfig, VitsConfig
 from engines.torch_file import read_torch_file
 
@@ -42,8 +43,6 @@ _SPEAKER_UNUSED = ("seg_1.",)
 _BATCH_COUNTER = "num_batches_tracked"
 
 _MAX_CONFIG_BYTES = 1 << 20
-_MAX_WIDTH = 1 << 16
-_MAX_LAYERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def load_sovits(path: Path) -> SovitsCheckpoint:
     """
     content, mark = read_torch_file(path)
     weights = _weights(content.get("weight"), path.name)
-    settings = _Settings(content.get("config"), path.name)
+    settings = FileSettings(content.get("config"), path.name)
     spec = detect(weights, settings.group("model").text("version"), mark, path.name)
     if spec.speaker_embedding != ("sv_emb.weight" in weights):
         raise CheckpointError(f"{path.name} is marked {spec.name} but has no speaker projection")
@@ -110,21 +109,22 @@ def load_t2s(path: Path) -> T2SCheckpoint:
     weights = _weights(content.get("weight"), path.name)
     if not all(key.startswith("model.") for key in weights):
         raise CheckpointError(f"{path.name} is not a text-to-semantic model (keys lack `model.`)")
-    settings = _Settings(content.get("config"), path.name)
+    settings = FileSettings(content.get("config"), path.name)
     model = settings.group("model")
     config = T2SConfig(
         vocab_size=model.integer("vocab_size"),
         phoneme_vocab_size=model.integer("phoneme_vocab_size"),
         hidden_dim=model.integer("hidden_dim"),
         head=model.integer("head"),
-        n_layer=model.integer("n_layer", _MAX_LAYERS),
+        n_layer=model.integer("n_layer", MAX_LAYERS),
         eos=model.integer("EOS"),
         max_sec=settings.group("data").integer("max_sec"),
     )
     if config.eos != config.vocab_size - 1:
         raise CheckpointError(f"{path.name}: EOS {config.eos} is not the last of the vocabulary")
-    if model.integer("embedding_dim") != config.hidden_dim or config.hidden_dim % config.head:
-        raise CheckpointError(f"{path.name}: width {config.hidden_dim} fits neither head nor input")
+    if model.integer("embedding_dim") != config.hidden_dim:
+        raise CheckpointError(f"{path.name}: embedding_dim must be hidden_dim {config.hidden_dim}")
+    _check_heads(config.hidden_dim, config.head, path.name)
     return T2SCheckpoint(
         config, {key.removeprefix("model."): tensor for key, tensor in weights.items()}
     )
@@ -148,11 +148,12 @@ def load_hubert(folder: Path) -> HubertCheckpoint:
         hidden_size=settings.integer("hidden_size"),
         intermediate_size=settings.integer("intermediate_size"),
         num_attention_heads=settings.integer("num_attention_heads"),
-        num_hidden_layers=settings.integer("num_hidden_layers", _MAX_LAYERS),
+        num_hidden_layers=settings.integer("num_hidden_layers", MAX_LAYERS),
         num_conv_pos_embeddings=settings.integer("num_conv_pos_embeddings"),
         num_conv_pos_embedding_groups=settings.integer("num_conv_pos_embedding_groups"),
         layer_norm_eps=settings.number("layer_norm_eps"),
     )
+    _check_heads(config.hidden_size, config.num_attention_heads, settings.name)
     return HubertCheckpoint(config, _hugging_face_weights(folder, "hubert.", _HUBERT_UNUSED))
 
 
@@ -169,11 +170,12 @@ def load_bert(folder: Path) -> BertCheckpoint:
         hidden_size=settings.integer("hidden_size"),
         intermediate_size=settings.integer("intermediate_size"),
         num_attention_heads=settings.integer("num_attention_heads"),
-        num_hidden_layers=settings.integer("num_hidden_layers", _MAX_LAYERS),
+        num_hidden_layers=settings.integer("num_hidden_layers", MAX_LAYERS),
         max_position_embeddings=settings.integer("max_position_embeddings"),
         type_vocab_size=settings.integer("type_vocab_size"),
         layer_norm_eps=settings.number("layer_norm_eps"),
     )
+    _check_heads(config.hidden_size, config.num_attention_heads, settings.name)
     weights = _hugging_face_weights(folder, "bert.", _BERT_UNUSED)
     # Files from before 2019 name the two halves of a layer norm after the paper's letters.
     spelled = {
@@ -228,7 +230,7 @@ def detect(weights: Mapping[str, Tensor], claimed: str, mark: str, name: str) ->
         version = unsupported or "v3 or v4"
         raise CheckpointError(f"{name} is a {version} model, which is not supported yet")
     embedding = weights.get("enc_p.text_embedding.weight")
-    if embedding is None:
+    if embedding is None or embedding.dim() != 2:
         raise CheckpointError(f"{name} is not a SoVITS model: it has no text embedding")
     if marked and SPECS[marked].phone_count == embedding.shape[0]:
         return SPECS[marked]
@@ -241,12 +243,14 @@ def detect(weights: Mapping[str, Tensor], claimed: str, mark: str, name: str) ->
     if not rows:
         raise CheckpointError(f"{name} knows {embedding.shape[0]} phones, as no supported version")
     first = weights.get("dec.conv_pre.bias")
-    width = -1 if first is None else first.shape[0]
+    width = -1 if first is None else first.numel()
     exact = [spec for spec in rows if spec.decoder.upsample_initial_channel == width]
     return (exact or rows)[0]
 
 
-def _vits_config(settings: _Settings, spec: ModelSpec, weights: Mapping[str, Tensor]) -> VitsConfig:
+def _vits_config(
+    settings: FileSettings, spec: ModelSpec, weights: Mapping[str, Tensor]
+) -> VitsConfig:
     data, model = settings.group("data"), settings.group("model")
     data.expect("sampling_rate", spec.decoder.sample_rate)
     data.expect("hop_length", spec.decoder.hop_length)
@@ -262,7 +266,7 @@ def _vits_config(settings: _Settings, spec: ModelSpec, weights: Mapping[str, Ten
         hidden_channels=model.integer("hidden_channels"),
         filter_channels=model.integer("filter_channels"),
         n_heads=model.integer("n_heads"),
-        n_layers=model.integer("n_layers", _MAX_LAYERS),
+        n_layers=model.integer("n_layers", MAX_LAYERS),
         kernel_size=model.integer("kernel_size"),
         gin_channels=model.integer("gin_channels"),
         upsample_initial_channel=model.integer("upsample_initial_channel"),
@@ -274,12 +278,27 @@ def _vits_config(settings: _Settings, spec: ModelSpec, weights: Mapping[str, Ten
         phone_count=spec.phone_count,
         speaker_embedding=spec.speaker_embedding,
     )
-    if math.prod(config.upsample_rates) != spec.decoder.hop_length:
-        raise CheckpointError(
-            f"{settings.name}: upsample_rates {config.upsample_rates} do not make a frame of "
-            f"{spec.decoder.hop_length} samples"
-        )
+    _check_lengths(config, spec.decoder.hop_length, settings.name)
     return config
+
+
+def _check_lengths(config: VitsConfig, hop_length: int, name: str) -> None:
+    """Convolutions must keep the length, or stretch it exactly to one frame of samples."""
+    rates, kernels = config.upsample_rates, config.upsample_kernel_sizes
+    if math.prod(rates) != hop_length:
+        raise CheckpointError(
+            f"{name}: upsample_rates {rates} do not make a frame of {hop_length} samples"
+        )
+    surplus = [taps - rate for rate, taps in zip(rates, kernels, strict=False)]
+    if len(rates) != len(kernels) or any(taps < 0 or taps % 2 for taps in surplus):
+        raise CheckpointError(f"{name}: upsample_kernel_sizes {kernels} do not fit {rates}")
+    if any(taps % 2 == 0 for taps in (config.kernel_size, *config.resblock_kernel_sizes)):
+        raise CheckpointError(f"{name}: kernel_size and resblock_kernel_sizes must be odd")
+
+
+def _check_heads(width: int, heads: int, name: str) -> None:
+    if width % heads:
+        raise CheckpointError(f"{name}: a width of {width} cannot be shared by {heads} heads")
 
 
 def _weights(value: Any, name: str) -> dict[str, Tensor]:
@@ -302,60 +321,11 @@ def _hugging_face_weights(folder: Path, prefix: str, unused: tuple[str, ...]) ->
     return {key: tensor for key, tensor in weights.items() if not key.startswith(unused)}
 
 
-def _read_config(folder: Path) -> _Settings:
+def _read_config(folder: Path) -> FileSettings:
     path = folder / "config.json"
     try:
         with path.open("rb") as file:
             value = json.loads(file.read(_MAX_CONFIG_BYTES))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} of {folder.name} cannot be read: {error}") from error
-    return _Settings(value, f"{folder.name}/{path.name}")
-
-
-class _Settings:
-    """The settings of a file, read field by field with limits; every error names the field."""
-
-    def __init__(self, value: Any, name: str) -> None:
-        if not isinstance(value, dict):
-            raise CheckpointError(f"{name} holds no settings")
-        self.value = value
-        self.name = name
-
-    def group(self, key: str) -> _Settings:
-        return _Settings(self.value.get(key), f"{self.name}: {key}")
-
-    def text(self, key: str) -> str:
-        value = self.value.get(key)
-        return value if isinstance(value, str) else ""
-
-    def expect(self, key: str, wanted: str | int | bool) -> None:
-        if self.value.get(key) != wanted:
-            raise CheckpointError(f"{self.name}: {key} must be {wanted}, not {self.value.get(key)}")
-
-    def integer(self, key: str, limit: int = _MAX_WIDTH) -> int:
-        return self._integer(key, self.value.get(key), limit)
-
-    def number(self, key: str) -> float:
-        value = self.value.get(key)
-        if not isinstance(value, float) or not 0 < value < 1:
-            raise CheckpointError(f"{self.name}: {key} must lie between 0 and 1, not {value}")
-        return value
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        return self._integers(key, self.value.get(key))
-
-    def nested_integers(self, key: str) -> tuple[tuple[int, ...], ...]:
-        return tuple(self._integers(key, part) for part in self._list(key, self.value.get(key)))
-
-    def _integer(self, key: str, value: Any, limit: int) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= limit:
-            raise CheckpointError(f"{self.name}: {key} must be 1 to {limit}, not {value}")
-        return value
-
-    def _integers(self, key: str, value: Any) -> tuple[int, ...]:
-        return tuple(self._integer(key, part, _MAX_WIDTH) for part in self._list(key, value))
-
-    def _list(self, key: str, value: Any) -> list[Any]:
-        if not isinstance(value, list) or not 1 <= len(value) <= _MAX_LAYERS:
-            raise CheckpointError(f"{self.name}: {key} must be a list, not {value}")
-        return value
+    return FileSettings(value, f"{folder.name}/{path.name}")

@@ -35,6 +35,7 @@ class Sentence:
         bert: float32 [1024, n].
         prompt: semantic tokens of the reference, [P]; empty if its text is not known.
         params: how tokens are drawn; the seed is definite.
+        limit: after so many tokens it is ended, if the model's own limit does not come first.
         noise: (step, size) -> exponential noise; by default the seed's own.
     """
 
@@ -42,6 +43,7 @@ class Sentence:
     bert: Floats
     prompt: Tokens
     params: SamplingParams
+    limit: int | None = None
     noise: Noise | None = None
 
 
@@ -53,7 +55,7 @@ class Stream:
         sentence: what is spoken.
         tokens: what was drawn so far; the end token is never among them.
         finished: no more tokens will come.
-        cut: it finished because it reached the model's longest speech, not by itself.
+        cut: it finished because it reached a limit, not by itself.
     """
 
     sentence: Sentence
@@ -157,7 +159,8 @@ class SemanticDecoder:
         token, ended = sample(logits, heard, step, sentence.params, noise)
         if not ended:
             stream.tokens.append(token)
-            stream.cut = len(stream.tokens) >= self._model.max_tokens
+            limit = self._model.max_tokens if sentence.limit is None else sentence.limit
+            stream.cut = len(stream.tokens) >= min(limit, self._model.max_tokens)
         stream.finished = ended or stream.cut
         if stream.finished:
             self._release(slot)

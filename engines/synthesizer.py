@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -19,6 +20,13 @@ from engines.text.types import PhonemizedText
 
 PAUSE = 0.3
 """Seconds of silence after a sentence, the original's."""
+RAMBLING_BASE, RAMBLING_PER_PHONE = 50, 10
+"""Tokens after which a sentence is taken for rambling: 2 s, and 0.4 s for each of its phones.
+
+The original goes on for a minute when the network misses its end.
+"""
+
+_LOG = logging.getLogger(__name__)
 
 
 class Synthesizer:
@@ -90,6 +98,8 @@ class Synthesizer:
                 silence = round(max(pause, said.pause) * self.model.sample_rate) if last else 0
                 samples = np.concatenate([samples, np.zeros(silence, np.float32)])
                 yield AudioChunk(samples, self.model.sample_rate, number, last)
+            if stream.cut:
+                _LOG.warning("cut after %d tokens: %r", len(stream.tokens), said.text[:80])
             if stream.finished:
                 del waiting[0]
                 number += 1
@@ -112,7 +122,8 @@ class Synthesizer:
                 f"phone_ids: {unknown[0]} is unknown to this model, it knows {self.model.phones}"
             )
         bert = np.concatenate([prompt.bert, self._bert(sentence)], axis=1)
-        return Sentence(phones, bert, prompt.semantic_tokens, params)
+        limit = RAMBLING_BASE + RAMBLING_PER_PHONE * len(sentence.phone_ids)
+        return Sentence(phones, bert, prompt.semantic_tokens, params, limit)
 
 
 class _SentenceVoice:

@@ -96,12 +96,17 @@ class TorchBackend:
         Raises:
             CheckpointError: the graph's own file is missing or cannot be used.
         """
-        return TorchSession(self._graphs[graph], self._module(graph))
+        return TorchSession(self._graphs[graph], self.module(graph))
 
     def close(self) -> None:
         """Nothing to do: the memory goes with the object."""
 
-    def _module(self, graph: str) -> nn.Module:
+    def module(self, graph: str) -> nn.Module:
+        """A graph as a module, to run or to export; takes and gives what its row says, in order.
+
+        Raises:
+            CheckpointError: the graph's own file is missing or cannot be used.
+        """
         if graph == "hubert":
             return graph_modules.HubertGraph(self._hubert)
         if graph == "speaker":

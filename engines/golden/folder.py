@@ -115,11 +115,6 @@ class Folder:
             done.touch()
         return target / str(manifest["path"])
 
-    def manifest(self, name: str) -> dict[str, Any]:
-        """The manifest of a checkpoint: config, seed, tensors, architecture."""
-        manifest: dict[str, Any] = self.recipe.load_manifest(name)
-        return manifest
-
     def description(self, group: str, array: str) -> str:
         """What the README's table says about an array; empty where it says nothing."""
         return self._readme.get((group, array), "")

@@ -19,7 +19,7 @@ from engines.networks.layers import with_weights
 from engines.spec import BertConfig
 
 UNUSED_LAYERS = 2
-_LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
+_LAYER = re.compile(r"encoder\.layer\.(\d{1,4})\.")
 
 
 def load(config: BertConfig, weights: Mapping[str, Tensor], layers: int | None = None) -> Bert:

@@ -24,7 +24,7 @@ STAGES = 4
 FUSED_STAGES = (3, 4)
 CEILING = 20.0
 REDUCTION = 4
-_BLOCK = re.compile(r"layer(\d)\.(\d+)\.")
+_BLOCK = re.compile(r"layer(\d)\.(\d{1,2})\.")
 
 
 def load(weights: Mapping[str, Tensor]) -> ERes2Net:

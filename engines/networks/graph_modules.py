@@ -5,6 +5,7 @@ The torch backend runs them, and an export traces them, so both mean the same th
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.networks.bert import Bert
@@ -87,7 +88,7 @@ class BertGraph(nn.Module):
 
 
 class PrefillGraph(nn.Module):
-    """A sentence into one slot of the cache -> logits (1, V), and the cache."""
+    """A sentence into one slot of the cache, the rest of it cleared -> logits (1, V), the cache."""
 
     def __init__(self, t2s: T2S) -> None:
         super().__init__()
@@ -104,10 +105,15 @@ class PrefillGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Phones (1, n), bert (1, 1024, n), prompt (1, P), slot (1,), cache (L, B, H, C, D/H)."""
         logits, new_keys, new_values = self.t2s.prefill(phones, bert, prompt)
-        length = new_keys.shape[3]
-        keys[:, :, :, :length].index_copy_(1, slot, new_keys)
-        values[:, :, :, :length].index_copy_(1, slot, new_values)
+        keys.index_copy_(1, slot, _resized(new_keys, keys.shape[3]))
+        values.index_copy_(1, slot, _resized(new_values, values.shape[3]))
         return logits, keys, values
+
+
+def _resized(cache: Tensor, length: int) -> Tensor:
+    """A cache (L, 1, H, T, D/H) with zeros behind it, up to `length` places."""
+    # Longer by all of `length` and cut: an exporter cannot know that T is the smaller.
+    return F.pad(cache, (0, 0, 0, length))[:, :, :, :length]
 
 
 class DecodeGraph(nn.Module):

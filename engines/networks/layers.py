@@ -32,7 +32,7 @@ def with_weights(make: Callable[[], _Network], weights: Mapping[str, Tensor]) ->
         with torch.device("meta"):
             network = make()
         network.load_state_dict(fold_weight_norm(weights), strict=True, assign=True)
-    except (RuntimeError, ValueError, TypeError) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise CheckpointError(f"the weights do not fit the network: {_brief(error)}") from error
     return network.eval().requires_grad_(False)
 

@@ -132,6 +132,7 @@ def test_content_decides_which_version_a_file_is(
         ("", "v4", {"dec.cond.bias": None}, "is a v4 model"),
         ("77", "", {}, "unknown version mark 77"),
         ("", "", {"enc_p.text_embedding.weight": None}, "not a SoVITS model"),
+        ("", "", {"enc_p.text_embedding.weight": torch.tensor(1.0)}, "not a SoVITS model"),
         ("", "", {"enc_p.text_embedding.weight": torch.ones(500, 2)}, "500 phones"),
     ],
 )
@@ -230,6 +231,11 @@ def test_the_speaker_network_gives_its_weights(golden: Folder) -> None:
         ({"upsample_rates": 640}, "upsample_rates must be a list"),
         ({"resblock_dilation_sizes": [1, 3]}, "resblock_dilation_sizes must be a list"),
         ({"resblock": "2"}, "resblock must be 1"),
+        ({"upsample_kernel_sizes": [16, 16, 8, 2]}, "upsample_kernel_sizes"),
+        ({"upsample_kernel_sizes": [8, 16, 8, 2, 2]}, "upsample_kernel_sizes"),
+        ({"upsample_kernel_sizes": [15, 16, 8, 2, 2]}, "upsample_kernel_sizes"),
+        ({"kernel_size": 4}, "kernel_size"),
+        ({"resblock_kernel_sizes": [3, 8]}, "resblock_kernel_sizes"),
     ],
 )
 def test_impossible_settings_are_named(tmp_path: Path, model: dict[str, Any], message: str) -> None:
@@ -278,8 +284,8 @@ def test_files_without_the_expected_parts_are_refused(
     ("changes", "message"),
     [
         ({"EOS": 3}, "EOS 3"),
-        ({"head": 5}, "fits neither"),
-        ({"embedding_dim": 64}, "fits neither"),
+        ({"head": 5}, "cannot be shared by 5 heads"),
+        ({"embedding_dim": 64}, "embedding_dim must be"),
         ({"n_layer": 0}, "n_layer must be"),
     ],
 )
@@ -305,6 +311,7 @@ def test_the_wrong_kind_of_file_is_named(tmp_path: Path) -> None:
         ({"do_stable_layer_norm": True}, "do_stable_layer_norm"),
         ({"conv_dim": "many"}, "conv_dim must be a list"),
         ({"layer_norm_eps": 0}, "layer_norm_eps"),
+        ({"num_attention_heads": 5}, "cannot be shared by 5 heads"),
     ],
 )
 def test_another_kind_of_hubert_is_named(

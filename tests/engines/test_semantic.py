@@ -108,6 +108,13 @@ def test_a_sentence_is_cut_at_the_longest_speech(
     assert (streams[-1].finished, streams[-1].cut) == (True, True)
 
 
+def test_a_sentence_may_have_its_own_limit(tiny: TorchBackend) -> None:
+    [whole] = tokens_of(SemanticDecoder(tiny), [sentence(20, 1)])
+    [short] = tokens_of(SemanticDecoder(tiny), [replace(sentence(20, 1), limit=12)])
+    [longer] = tokens_of(SemanticDecoder(tiny), [replace(sentence(20, 1), limit=10_000)])
+    assert (short, longer) == (whole[:12], whole)
+
+
 def test_the_end_token_is_never_kept(tiny: TorchBackend) -> None:
     end = tiny.model.vocabulary - 1
 
@@ -115,7 +122,9 @@ def test_the_end_token_is_never_kept(tiny: TorchBackend) -> None:
         return np.append(np.ones(size - 1, np.float32), np.float32(1e-30))
 
     spoken = sentence(20, 1, SamplingParams(seed=0, top_k=1025))
-    ending = Sentence(spoken.phone_ids, spoken.bert, spoken.prompt, spoken.params, ends_at_once)
+    ending = Sentence(
+        spoken.phone_ids, spoken.bert, spoken.prompt, spoken.params, noise=ends_at_once
+    )
     [stream] = [s for s in speak_in_order(SemanticDecoder(tiny), [ending]) if s.finished]
     assert len(stream.tokens) == 11
     assert end not in stream.tokens

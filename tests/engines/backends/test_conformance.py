@@ -112,8 +112,10 @@ def test_what_lies_beyond_a_sentence_is_not_seen(backend: Backend) -> None:
 def test_prefill_fills_its_slot_only(backend: Backend) -> None:
     given = feeds(backend, "t2s_prefill")
     given["slot"] = np.array([1])
-    changed = backend.load("t2s_prefill").run(given)["values"] != given["values"]
-    assert changed.any(axis=(0, 2, 4)).sum(axis=1).tolist() == [0, 19, 0]
+    values = backend.load("t2s_prefill").run(given)["values"]
+    assert (values != given["values"]).any(axis=(0, 2, 3, 4)).tolist() == [False, True, False]
+    # Twelve phones and seven tokens; what another sentence left behind them is cleared.
+    assert values[:, 1].any(axis=(0, 1, 3)).tolist() == [True] * 19 + [False] * 21
 
 
 def without(given: dict[str, Any], name: str) -> dict[str, Any]:

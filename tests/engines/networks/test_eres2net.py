@@ -38,6 +38,12 @@ def test_another_kind_of_file_is_refused(weights: dict[str, Tensor], lost: str) 
         eres2net.load(rest)
 
 
+@pytest.mark.parametrize("key", ["layer1.999999999.conv1.weight", "layer9.0.conv1.weight"])
+def test_invented_layers_are_refused(weights: dict[str, Tensor], key: str) -> None:
+    with pytest.raises(CheckpointError, match="Unexpected key"):
+        eres2net.load(weights | {key: torch.ones(1)})
+
+
 def test_missing_weights_are_named(weights: dict[str, Tensor]) -> None:
     rest = {key: tensor for key, tensor in weights.items() if key != "bn1.running_var"}
     with pytest.raises(CheckpointError, match=r"bn1\.running_var"):

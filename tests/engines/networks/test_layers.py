@@ -102,6 +102,7 @@ def linear(**changes: Any) -> dict[str, Tensor]:
         (linear(other=torch.ones(1)), "Unexpected key.*other"),
         (linear(weight=torch.ones(2, 4)), "size mismatch for weight"),
         (linear(**{"x.weight_g": torch.ones(2, 1)}), "Unexpected key.*x.weight_g"),
+        (linear(**{"x.weight_g": torch.ones(2), "x.weight_v": torch.ones(2, 3)}), "do not fit"),
     ],
 )
 def test_weights_must_fit_exactly(weights: dict[str, Tensor], message: str) -> None:
@@ -112,6 +113,11 @@ def test_weights_must_fit_exactly(weights: dict[str, Tensor], message: str) -> N
 def test_absurd_sizes_are_refused_without_being_allocated() -> None:
     with pytest.raises(CheckpointError, match="size mismatch"):
         with_weights(lambda: nn.Linear(1 << 20, 1 << 20), linear())
+
+
+def test_sizes_that_make_no_network_are_refused() -> None:
+    with pytest.raises(CheckpointError, match="do not fit"):
+        with_weights(lambda: RelativeAttention(2, heads=3), {})
 
 
 def test_a_network_with_weights_is_ready_for_inference() -> None:
