@@ -25,8 +25,8 @@ _TOKEN = re.compile(
 _LETTER = re.compile(r"[a-z]")
 _POSSESSIVE = re.compile(r"[a-z]+'s")
 _SHORT = 3
-_VOICELESS = frozenset("P T K F TH HH".split())
-_SIBILANTS = frozenset("S Z SH ZH CH JH".split())
+_VOICELESS = frozenset(("P", "T", "K", "F", "TH", "HH"))
+_SIBILANTS = frozenset(("S", "Z", "SH", "ZH", "CH", "JH"))
 
 
 def g2p(text: str, symbols: str) -> tuple[list[str], None]:

@@ -18,7 +18,6 @@ _CORPUS_WORDS = 1024908267229.0
 _LONGEST_WORD = 24
 _CHUNK = 250
 _OVERLAP = 5
-_START = "<s>"
 
 
 def split(word: str) -> list[str]:
@@ -39,58 +38,71 @@ def split(word: str) -> list[str]:
 
 def _best_split(text: str) -> list[str]:
     size = len(text)
-    # after[length of the word that ends at a place][place] would be the textbook's table; most
-    # words have no known successors, so one entry a place serves them all.
+    corpus = _Corpus()
+    # Score of the text from a place on and length of its first word: after any word, and after the
+    # word of a given length where that word has known successors.
     plain: list[tuple[float, int]] = [(0.0, 0)] * (size + 1)
-    paired: dict[tuple[int, int], tuple[float, int]] = {}
+    after: dict[tuple[int, int], tuple[float, int]] = {}
 
-    def best(place: int, previous: int) -> tuple[float, int]:
-        return paired.get((place, previous), plain[place])
+    def best(place: int, length_before: int) -> tuple[float, int]:
+        return after.get((place, length_before), plain[place])
 
     for place in range(size - 1, -1, -1):
         lengths = range(1, min(_LONGEST_WORD, size - place) + 1)
-        ends = [(text[place : place + length], place + length, length) for length in lengths]
-        # On a tie the longer word wins, as it is the later one in alphabetical order.
+        firsts = [(text[place : place + length], length) for length in lengths]
+        rests = [best(place + length, length)[0] for length in lengths]
+        # On a tie the longer word wins: the original compares the words themselves.
         plain[place] = max(
-            (log10(_share(word)) + best(end, length)[0], length) for word, end, length in ends
+            (log10(corpus.share(word)) + rest, length)
+            for (word, length), rest in zip(firsts, rests, strict=True)
         )
-        befores = [(_START, 0)] if place == 0 else []
-        befores += [(text[place - n : place], n) for n in range(1, min(_LONGEST_WORD, place) + 1)]
-        for previous, length_before in befores:
-            if not _has_successors(previous):
-                continue
-            paired[place, length_before] = max(
-                (log10(_share_after(previous, word)) + best(end, length)[0], length)
-                for word, end, length in ends
-            )
-    words = []
-    place = previous_length = 0
+        for length_before in range(1, min(_LONGEST_WORD, place) + 1):
+            before = text[place - length_before : place]
+            if corpus.has_successors(before):
+                after[place, length_before] = max(
+                    (log10(corpus.share_after(before, word)) + rest, length)
+                    for (word, length), rest in zip(firsts, rests, strict=True)
+                )
+    words: list[str] = []
+    place = length = 0
     while place < size:
-        length = best(place, previous_length)[1]
+        length = best(place, length)[1]
         words.append(text[place : place + length])
-        place, previous_length = place + length, length
+        place += length
     return words
 
 
-def _share(word: str) -> float:
-    """Part of the corpus that is this word; unknown words by their length."""
-    count = _table("unigrams.txt").get(word)
-    if count is None:
-        return 10.0 / (_CORPUS_WORDS * 10 ** len(word))
-    return float(count) / _CORPUS_WORDS
+class _Corpus:
+    """Relative frequencies of words and pairs; each word of a text is looked up once."""
 
+    def __init__(self) -> None:
+        self._unigrams = _table("unigrams.txt")
+        self._bigrams = _table("bigrams.txt")
+        self._shares: dict[str, float] = {}
+        self._leading: dict[str, bool] = {}
 
-def _share_after(previous: str, word: str) -> float:
-    """Relative frequency of a word after another, or its plain share ("stupid backoff")."""
-    count = _table("bigrams.txt").get(f"{previous} {word}")
-    if count is None:
-        return _share(word)
-    return float(count) / _CORPUS_WORDS / _share(previous)
+    def share(self, word: str) -> float:
+        """Part of the corpus that is this word; of unknown words, a guess by their length."""
+        if word not in self._shares:
+            count = self._unigrams.get(word)
+            known = float(count) if count else 10.0 / float(10 ** len(word))
+            self._shares[word] = known / _CORPUS_WORDS
+        return self._shares[word]
 
+    def share_after(self, before: str, word: str) -> float:
+        """Frequency of a word after another, or its plain share ("stupid backoff")."""
+        count = self._bigrams.get(f"{before} {word}")
+        if not count:
+            return self.share(word)
+        return float(count) / _CORPUS_WORDS / self.share(before)
 
-def _has_successors(word: str) -> bool:
-    known = _table("unigrams.txt").get(word) is not None
-    return known and _table("bigrams.txt").has_prefix(f"{word} ")
+    def has_successors(self, word: str) -> bool:
+        """Say whether the table of pairs knows any word that follows this one."""
+        if word not in self._leading:
+            self._leading[word] = self._bigrams.has_prefix(f"{word} ") and bool(
+                self._unigrams.get(word)
+            )
+        return self._leading[word]
 
 
 @cache

@@ -18,16 +18,11 @@ Array = NDArray[np.float32]
 _LONGEST = 20
 _UNKNOWN_LETTER, _END_OF_WORD, _LETTER_A = 1, 2, 3
 _START, _STOP = 2, 3
-_PHONES = (
-    "<pad> <unk> <s> </s> AA0 AA1 AA2 AE0 AE1 AE2 AH0 AH1 AH2 AO0 AO1 AO2 AW0 AW1 AW2 AY0 AY1 AY2 "
-    "B CH D DH EH0 EH1 EH2 ER0 ER1 ER2 EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG "
-    "OW0 OW1 OW2 OY0 OY1 OY2 P R S SH T TH UH0 UH1 UH2 UW UW0 UW1 UW2 V W Y Z ZH"
-).split()
 
 
 def predict(word: str) -> list[str]:
     """Guess the phones (at most 20) of a lower-case word."""
-    weights = _weights()
+    weights, names = _network()
     hidden = np.zeros(weights["enc_b"].size // 3, np.float32)
     for letter in [*map(_letter, word), _END_OF_WORD]:
         hidden = _step(weights["enc_in"][letter], hidden, weights["enc_w"], weights["enc_b"])
@@ -38,7 +33,7 @@ def predict(word: str) -> list[str]:
         phone = int((hidden @ weights["out_w"] + weights["out_b"]).argmax())
         if phone == _STOP:
             break
-        phones.append(_PHONES[phone])
+        phones.append(names[phone])
     return phones
 
 
@@ -49,17 +44,20 @@ def _letter(char: str) -> int:
 def _step(entering: Array, hidden: Array, weight: Array, bias: Array) -> Array:
     size = hidden.size
     recurrent = hidden @ weight + bias
-    gates = 1 / (1 + np.exp(-(entering[: 2 * size] + recurrent[: 2 * size])))
+    one = np.float32(1)
+    gates = one / (one + np.exp(-(entering[: 2 * size] + recurrent[: 2 * size])))
     reset, update = gates[:size], gates[size:]
     new = np.tanh(entering[2 * size :] + reset * recurrent[2 * size :])
-    result: Array = (1 - update) * new + update * hidden
+    result: Array = (one - update) * new + update * hidden
     return result
 
 
 @cache
-def _weights() -> dict[str, Array]:
+def _network() -> tuple[dict[str, Array], list[str]]:
+    """Return the weights by name and the phones in the order of the output."""
     with (
         resources.files("engines.text.data").joinpath("en_gru.npz").open("rb") as file,
         np.load(file) as archive,
     ):
-        return {name: archive[name] for name in archive.files}
+        weights = {name: archive[name] for name in archive.files}
+    return weights, weights.pop("phones").tolist()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+# fmt: off
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)
+_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES = (
-    " thousand, million, billion, trillion, quadrillion, quintillion, sextillion, septillion, "
-    "octillion, nonillion, decillion"
-).split(",")
+    "thousand", "million", "billion", "trillion", "quadrillion", "quintillion", "sextillion",
+    "septillion", "octillion", "nonillion", "decillion",
+)
+# fmt: on
 _IRREGULAR_ORDINALS = {
     "one": "first",
     "two": "second",
@@ -42,7 +44,7 @@ def cardinal(digits: str, conjunction: str = "") -> str:
     while rest:
         rest, group = divmod(rest, 1000)
         if group:
-            groups.append(_below_thousand(group, conjunction) + _SCALES[scale])
+            groups.append(f"{_below_thousand(group, conjunction)} {_SCALES[scale]}")
         scale += 1
     words = ", ".join(reversed(groups))
     last = number % 1000

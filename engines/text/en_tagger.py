@@ -15,11 +15,6 @@ from engines.text.sorted_lines import SortedLines
 
 _BEFORE = ("-START-", "-START2-")
 _AFTER = ("-END-", "-END2-")
-# Tags that no English word gets in the end but that take part in the vote.
-_TAGS = (
-    "# $ '' ( ) , . : CC CD DT EX FW IN JJ JJR JJS LS MD NN NNP NNPS NNS PDT POS PRP PRP$ RB RBR "
-    "RBS RP SYM TO UH VB VBD VBG VBN VBP VBZ WDT WP WP$ WRB ``"
-).split()
 
 
 def tags(words: Sequence[str]) -> list[str]:
@@ -59,13 +54,17 @@ def _vote(word: str, around: list[str], previous: str, before: str) -> str:
     scores: defaultdict[str, float] = defaultdict(float)
     for feature in features:
         for entry in (_model().get(feature) or "").split():
-            # The weights are thousandths; a tag may itself be "=", never contain one.
-            tag, _, thousandths = entry.rpartition("=")
+            tag, _, thousandths = entry.partition("=")
             scores[tag] += int(thousandths) / 1000
-    return max(_TAGS, key=lambda tag: (scores[tag], tag))
+    return max(_tags(), key=lambda tag: (scores[tag], tag))
+
+
+@cache
+def _tags() -> list[str]:
+    return (_model().get("tags") or "").split()
 
 
 @cache
 def _model() -> SortedLines:
-    """Lines `feature TAB tag=weight ...` and `=word TAB tag` for words of one tag only."""
+    """Lines `feature TAB tag=weight ...`, `=word TAB tag` for words of one tag only, and `tags`."""
     return SortedLines.carried("en_tagger.txt.gz")

@@ -1,4 +1,4 @@
-"""A big read-only table as one sorted block of bytes: little memory, ready as soon as it is read."""
+"""A big read-only table as one sorted block of bytes: little memory, ready once it is read."""
 
 from __future__ import annotations
 
