@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib import resources
 
 
@@ -25,9 +25,11 @@ class SortedLines:
         return cls(gzip.decompress(data))
 
     @classmethod
-    def sorted_from(cls, lines: Iterable[bytes]) -> SortedLines:
-        """Sort lines without newlines."""
-        return cls(b"".join(line + b"\n" for line in sorted(lines)))
+    def sorted_from(cls, lines: Sequence[bytes]) -> SortedLines:
+        """Sort lines without newlines; of several with one key the last counts."""
+        # Python's sort keeps the order of equals, and a look-up finds the first of them.
+        ordered = sorted(reversed(lines), key=lambda line: line[: line.index(b"\t") + 1])
+        return cls(b"\n".join([*ordered, b""]))
 
     def get(self, key: str) -> str | None:
         """Return the value of a key, None where the table has no such key."""
