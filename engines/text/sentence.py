@@ -11,7 +11,7 @@ from engines.text.symbols import V1, known_phones, phone_ids, symbol_ids
 from engines.text.types import LanguageModule, PhonemizedText, Run
 
 if TYPE_CHECKING:
-    from engines.text.zh import Reader
+    from engines.text.zh import PinyinReader
 
 _SHORT_ENGLISH = 4
 _SHORT_SEGMENT = 6
@@ -20,7 +20,7 @@ _STOPS = (("￥", "SP2"), ("^", "SP3"))
 
 
 def phonemize_segment(
-    segment: str, language: str, symbols: str, reader: Reader | None = None
+    segment: str, language: str, symbols: str, reader: PinyinReader | None = None
 ) -> PhonemizedText:
     """Turn one segment into phones, without cutting it and without any help for its reader.
 
@@ -45,14 +45,14 @@ def phonemize_segment(
     )
 
 
-def _runs(segment: str, language: str, symbols: str, reader: Reader | None) -> tuple[Run, ...]:
+def _runs(segment: str, language: str, symbols: str, reader: PinyinReader | None) -> tuple[Run, ...]:
     symbol_ids(symbols)
     return tuple(
         _run(text, base, symbols, reader) for base, text in language_runs(segment, language)
     )
 
 
-def _run(text: str, language: str, symbols: str, reader: Reader | None) -> Run:
+def _run(text: str, language: str, symbols: str, reader: PinyinReader | None) -> Run:
     if symbols == V1 and language in ("ko", "yue"):
         # The first models never heard these languages; the official front end says nothing.
         text, language = " ", "en"

@@ -19,7 +19,7 @@ from engines.text.tone_sandhi import ToneSandhi, erhua
 from engines.text.zh_normalize import sentences
 
 # Reads the words of one sentence: pinyin with tone digit per character, marks as themselves.
-Reader = Callable[[Sequence[str]], "list[list[str]]"]
+PinyinReader = Callable[[Sequence[str]], "list[list[str]]"]
 
 _INTERJECTIONS = str.maketrans({"嗯": "恩", "呣": "母"})
 _UNSAID = re.compile(r"[^\u4e00-\u9fa5!?…,.\-]+")
@@ -41,7 +41,7 @@ def normalize(text: str) -> str:
 
 
 def g2p(
-    text: str, symbols: str, reader: Reader | None = None
+    text: str, symbols: str, reader: PinyinReader | None = None
 ) -> tuple[list[str], list[int] | None]:
     """Return phones and the number of phones of each character.
 
