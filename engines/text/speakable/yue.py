@@ -57,8 +57,9 @@ class CantoneseReader(MandarinReader):
         "PM2.5": "PM二點五",
         "24/7": "全天候",
     }
-    symbols = tuple(
-        (pattern, words.translate(_TRADITIONAL)) for pattern, words in MandarinReader.symbols
+    symbols = (
+        *((pattern, words.translate(_TRADITIONAL)) for pattern, words in MandarinReader.symbols),
+        (r"度電電", "度電"),
     )
     ten_thousands = ("", "萬", "億")
     two = "兩"
