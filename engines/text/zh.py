@@ -66,7 +66,7 @@ def g2p(
 
 def by_word(words: Sequence[str]) -> list[list[str]]:
     """Read each word as pypinyin does without its neighbours."""
-    return [_pinyin(word) for word in words]
+    return [pinyin_of(word) for word in words]
 
 
 def by_sentence(words: Sequence[str]) -> list[list[str]]:
@@ -75,11 +75,18 @@ def by_sentence(words: Sequence[str]) -> list[list[str]]:
     rare = _rare_readings()
     pinyin = [
         rare.get(character, read)
-        for character, read in zip(sentence, _pinyin(sentence), strict=True)
+        for character, read in zip(sentence, pinyin_of(sentence), strict=True)
     ]
     for match in _MEASURE_WORD.finditer(sentence):
         pinyin[match.start()] = "zhi1"
     return corrected(words, pinyin)
+
+
+def pinyin_of(text: str) -> list[str]:
+    """Return what pypinyin reads: a syllable with tone digit per character, marks as they are."""
+    # A list instead of a string keeps characters without a reading one by one.
+    alone = cast(Any, list)
+    return list(lazy_pinyin(text, style=Style.TONE3, neutral_tone_with_five=True, errors=alone))
 
 
 def corrected(words: Sequence[str], pinyin: Sequence[str]) -> list[list[str]]:
@@ -91,7 +98,7 @@ def corrected(words: Sequence[str], pinyin: Sequence[str]) -> list[list[str]]:
         read = pinyin[start : start + len(word)]
         start += len(word)
         if word in table:
-            result.append(table[word] or _pinyin(word))
+            result.append(table[word] or pinyin_of(word))
         else:
             result.append([(table.get(c) or [r])[0] for c, r in zip(word, read, strict=True)])
     return result
@@ -102,14 +109,8 @@ def _marked(sentence: str) -> str:
     return _UNSAID.sub("", pattern.sub(lambda match: marks[match[0]], sentence))
 
 
-def _pinyin(text: str) -> list[str]:
-    # A list instead of a string keeps characters without a reading one by one.
-    alone = cast(Any, list)
-    return list(lazy_pinyin(text, style=Style.TONE3, neutral_tone_with_five=True, errors=alone))
-
-
 def _finals(word: str) -> list[str]:
-    return [_final(pinyin) for pinyin in _pinyin(word)]
+    return [_final(pinyin) for pinyin in pinyin_of(word)]
 
 
 def _final(pinyin: str) -> str:
