@@ -19,9 +19,9 @@ import pyopenjtalk  # type: ignore[import-untyped]
 
 from engines.errors import TextError
 
-# Open JTalk copies its input to a buffer of 8 KB without looking; the official cutting stops at
-# 510 characters too.
-_LONGEST_PIECE = 510
+# Open JTalk writes past its buffers of 1 KB when one word, or one row of meaningless kana that it
+# takes for a word, is longer; no sentence has so many characters between two marks.
+_LONGEST_PIECE = 300
 _REPEATED_MARKS = re.compile(r"([!?…,.-])[!?…,.-]+")
 _PIECE = re.compile(r"([A-Za-z\d々\u3040-\u30ff\u4e00-\u9fff１-９Ａ-Ｚａ-ｚｦ-ﾝ]+)|(.)", re.DOTALL)
 _MARKS = {
