@@ -129,7 +129,7 @@ def _is_english(kind: str, text: str) -> bool:
 
 
 def _item(kind: str, text: str, home: str) -> Item:
-    """Name the language of one atom; digit, mark and x are settled by their neighbours."""
+    """Name the language of one atom; digit and x are settled by their neighbours."""
     if kind == "digit":
         return "digit", text
     if _is_english(kind, text):
@@ -141,7 +141,8 @@ def _item(kind: str, text: str, home: str) -> Item:
     if kind == "han":
         return home, text
     if kind == "mark":
-        return "mark", text
+        # Marks stick to what they stand by: here is nothing else.
+        return "x", text
     if _LATIN_LETTER.search(text):
         return "en", text
     kept = _NOT_SPEAKABLE.sub("", text)

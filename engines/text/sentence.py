@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from engines.errors import TextError
 from engines.text.segment import language_runs
-from engines.text.symbols import V1, known_phones, phone_ids, symbol_ids
+from engines.text.symbols import V1, known_phones, phone_ids
 from engines.text.types import LanguageModule, PhonemizedText, Run
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ def phonemize_segment(
     )
 
 
-def _runs(segment: str, language: str, symbols: str, reader: PinyinReader | None) -> tuple[Run, ...]:
-    symbol_ids(symbols)
+def _runs(
+    segment: str, language: str, symbols: str, reader: PinyinReader | None
+) -> tuple[Run, ...]:
     return tuple(
         _run(text, base, symbols, reader) for base, text in language_runs(segment, language)
     )
@@ -87,6 +88,8 @@ def _module(language: str) -> LanguageModule:
     try:
         return cast(LanguageModule, importlib.import_module(f"engines.text.{language}"))
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("engines"):
+            raise
         raise TextError(
             f"language: {language} needs the Python package {error.name!r}; "
             f"install the extra `{language}`: pip install 'gptsovits-home[{language}]'"

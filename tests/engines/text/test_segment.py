@@ -32,6 +32,7 @@ def test_runs_follow_the_scripts(text: str, language: str, runs: list[tuple[str,
         ("문이 open", [("ko", "문이 "), ("en", "open")]),
         ("12345", [("zh", "12345")]),
         ("🙂", [("zh", "🙂")]),
+        ("。", [("zh", "。")]),
     ],
 )
 def test_auto_goes_by_what_a_language_can_write(text: str, runs: list[tuple[str, str]]) -> None:
