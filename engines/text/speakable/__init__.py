@@ -22,8 +22,10 @@ _READERS = {
     "ja": "JapaneseReader",
     "ko": "KoreanReader",
 }
-_EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
-_LATIN_WORDS = re.compile(r"[A-Za-z']{3,}[ ,]+(?:[A-Za-z']+[ ,]+)?[A-Za-z']{2,}")
+_EAST_ASIAN = re.compile(
+    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]"
+)
+_LATIN_WORDS = re.compile(r"(?<![A-Za-z'])[A-Za-z']{3,}[ ,]+[A-Za-z']{2,}")
 # Saying one thing may bring two others together ("1\u200bkm*h"); reading again settles that.
 _MOST_PASSES = 6
 
@@ -33,12 +35,6 @@ def _reader(language: str) -> Reader:
     module = import_module(f"engines.text.speakable.{language}")
     reader: Reader = getattr(module, _READERS[language])()
     return reader
-
-
-def _guess(text: str) -> str:
-    if re.search("[\u3040-\u30ff]", text):
-        return "ja"
-    return "ko" if re.search("[\uac00-\ud7af]", text) else "zh"
 
 
 def speakable(text: str, language: str) -> str:
@@ -57,15 +53,24 @@ def speakable(text: str, language: str) -> str:
     Raises:
         TextError: the language is unknown.
     """
+    for _ in range(_MOST_PASSES):
+        said = _reader(_base(text, language)).read(text)
+        if said == text:
+            break
+        text = said
+    return text
+
+
+def _base(text: str, language: str) -> str:
     base = language.removeprefix("all_")
     base = {"auto": _guess(text), "auto_yue": "yue"}.get(base, base)
     if base not in _READERS:
         raise TextError(f"language {language!r} is not one of {', '.join(_READERS)}")
     is_english = _LATIN_WORDS.search(text) and not _EAST_ASIAN.search(text)
-    reader = _reader("en" if is_english else base)
-    for _ in range(_MOST_PASSES):
-        said = reader.read(text)
-        if said == text:
-            break
-        text = said
-    return text
+    return "en" if is_english else base
+
+
+def _guess(text: str) -> str:
+    if re.search("[\u3040-\u30ff]", text):
+        return "ja"
+    return "ko" if re.search("[\uac00-\ud7af]", text) else "zh"

@@ -103,7 +103,6 @@ _MARKDOWN = (
     (re.compile(r"^[ ]*#{1,6}[ ]+", re.M), ""),
     (re.compile(r"^[ ]*(?:>[ ]?)+(?![ ]*\d)", re.M), ""),
     (re.compile(r"^[ ]*[-*+·][ ]+(?:\[[ xX]\][ ]+)?(?!\d)", re.M), ""),
-    (re.compile(r"^[ ]*[*+·][ ]+(?=\d)", re.M), ""),
     (re.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,2000}\)"), r"\1"),
     (re.compile(r"`([^`\n]{1,500})`"), r"\1"),
     (re.compile(r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]{1,500})(?<=\S)\1(?![\w*])"), r"\2"),
@@ -111,6 +110,8 @@ _MARKDOWN = (
     (re.compile(r"(?<!\w)(_{1,3})(?=\S)([^_\n]{1,500})(?<=\S)\1(?!\w)"), r"\2"),
     (re.compile(r"~~(?=\S)([^~\n]{1,500})(?<=\S)~~"), r"\1"),
 )
+# A dash before a number starts a list only among other lines: "- 5 °C" alone is a temperature.
+_NUMBERED_BULLET = re.compile(r"^[ ]*[-*+·][ ]+(?=\d)", re.M)
 _LINE_END = ".!?:;,。！？：；，、…"
 
 
@@ -118,8 +119,9 @@ def strip_markdown(text: str, stop: str) -> str:
     """Keep the words of Markdown; each line becomes a sentence ending in `stop`."""
     for pattern, replacement in _MARKDOWN:
         text = pattern.sub(replacement, text)
-    if "\n" not in text:
+    if "\n" not in text.strip():
         return text
+    text = _NUMBERED_BULLET.sub("", text)
     lines = [line.strip() for line in text.split("\n")]
     lines = [line for line in lines if line]
     ended = [line if line[-1] in _LINE_END else line + stop for line in lines[:-1]]
@@ -135,6 +137,7 @@ _TIDY = (
     (re.compile(r"([,;:])(?:[ ]?[,;:])+"), r"\1"),
     (re.compile(r"[ ]{2,}"), " "),
     (re.compile(r"[ ]+(?=[,.!?;，。！？；、])"), ""),
+    (re.compile(r"(?<=[，。！？；：、])[ ]+"), ""),
     (re.compile(r"^[ ,;]+"), ""),
 )
 

@@ -78,10 +78,16 @@ _MONTH = {m[:3]: m for m in words.MONTHS} | {m: m for m in words.MONTHS} | {"Sep
 _MONTH_NAMES = "|".join(sorted(_MONTH, key=len, reverse=True))
 _DAY_NUMBER = r"(?P<d>3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
 _YEAR = r"(?:,?[ ](?P<y>(?:1[1-9]|20)\d\d)(?![\d:.%]|[ ]?(?:°|k?W|steps)))?"
-_MONTH_DAY = re.compile(rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?[ ]{_DAY_NUMBER}(?![\d:.,]\d|[A-Za-z%°]){_YEAR}")
-_DAY_MONTH = re.compile(rf"{LEFT}(?P<the>the[ ])?{_DAY_NUMBER}\.?[ ](?P<of>of[ ])?(?P<m>{_MONTH_NAMES})(?![A-Za-z]){_YEAR}")
+_MONTH_DAY = re.compile(
+    rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?[ ]{_DAY_NUMBER}(?![\d:.,]\d|[A-Za-z%°]){_YEAR}"
+)
+_DAY_MONTH = re.compile(
+    rf"{LEFT}(?P<the>the[ ])?{_DAY_NUMBER}\.?[ ](?P<of>of[ ])?(?P<m>{_MONTH_NAMES})(?![A-Za-z]){_YEAR}"
+)
 _MONTH_YEAR = re.compile(rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?,?[ ](?P<y>(?:1[1-9]|20)\d\d)(?![\d:.%])")
-_MONTH_SHORT = re.compile(rf"{LEFT}(?P<m>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\.(?=[ ,]|$)")
+_MONTH_SHORT = re.compile(
+    rf"{LEFT}(?P<m>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\.(?=[ ,]|$)"
+)
 _WEEKDAY = re.compile(
     rf"{LEFT}(?P<day>{'|'.join(sorted(words.DAYS, key=len, reverse=True))})(?:\.(?=[ ,]|$)|(?=,)|(?=[ ][0-2]?\d:)"
     rf"|(?=[ ](?:{_MONTH_NAMES})(?![a-z]))|(?=[ ]\d))"
@@ -91,12 +97,16 @@ _SLASH_DATE = re.compile(
     rf"(?P<m>1[0-2]|0?[1-9])/(?P<d>3[01]|[12]\d|0?[1-9])(?![\d/])"
 )
 _DECADE = re.compile(rf"{LEFT}(?P<c>1[1-9]|20)?'?(?P<d>[1-9]0)'?s{RIGHT}")
-_ORDINAL = re.compile(rf"{LEFT}(?P<n>\d{{1,3}}(?:,\d{{3}}){{0,3}}|\d{{1,9}})(?:st|nd|rd|th){RIGHT}", re.I)
+_ORDINAL = re.compile(
+    rf"{LEFT}(?P<n>\d{{1,3}}(?:,\d{{3}}){{0,3}}|\d{{1,9}})(?:st|nd|rd|th){RIGHT}", re.I
+)
 _LIST_NUMBER = re.compile(r"(?:^|(?<=[.!?:;]\s))(?P<n>[1-9]\d?)[.)][ ]+(?=[A-Za-z])")
 _ROMAN = re.compile(
     rf"{LEFT}(?P<before>{'|'.join(words.NUMBERED)})\.?[ ](?P<n>[IVX]{{1,5}}){RIGHT}(?!')"
 )
-_RULER = re.compile(rf"{LEFT}(?P<before>{'|'.join(words.RULERS)})[ ](?P<n>[IVX]{{1,5}}){RIGHT}(?!')")
+_RULER = re.compile(
+    rf"{LEFT}(?P<before>{'|'.join(words.RULERS)})[ ](?P<n>[IVX]{{1,5}}){RIGHT}(?!')"
+)
 _CALLED = re.compile(
     rf"(?P<before>{LEFT}(?:call|dial|phone|ring|text|number|code|extension|ext\.|PIN|pin)(?:[ ]is)?:?[ ])"
     rf"(?P<n>\d{{3,8}}(?:-\d{{4}})?){RIGHT}(?![.,:/-]?\d|[ ]?(?:times|people|friends|%))",
@@ -113,7 +123,8 @@ _VERSION_WORD = re.compile(
     re.I,
 )
 _SHORT_FORMS = words.SHORT_FORMS | {
-    short[0].upper() + short[1:]: said[0].upper() + said[1:] for short, said in words.SHORT_FORMS.items()
+    short[0].upper() + short[1:]: said[0].upper() + said[1:]
+    for short, said in words.SHORT_FORMS.items()
 }
 _SHORT = re.compile(
     rf"{LEFT}(?P<w>{'|'.join(re.escape(w) for w in sorted(_SHORT_FORMS, key=len, reverse=True))})"
@@ -123,6 +134,7 @@ _TITLE = re.compile(
     rf"{LEFT}(?P<w>{'|'.join(re.escape(w) for w in sorted(words.TITLES, key=len, reverse=True))})(?=[ ][A-Z])"
 )
 _STREET = re.compile(r"(?P<name>[A-Z][a-z]+[ ])St\.?(?![A-Za-z0-9])(?P<end>[ ]+[A-Z]|\s*$)?")
+_KNOWN_SAINT = re.compile(rf"{LEFT}St\.?(?=[ ](?:{'|'.join(words.SAINTS)})(?![a-z]))")
 _SAINT = re.compile(rf"{LEFT}St\.?(?=[ ][A-Z])")
 _UNIT_STOP = re.compile(r"(?<=\d)[ ]?(?:mins?|secs?|hrs?|ft|lbs?|oz)\.(?=[ ]+[a-z])")
 _NUMBER_SIGN = re.compile(rf"{LEFT}(?:[Nn]o\.[ ]?|#[ ]?)(?=\d)")
@@ -145,7 +157,8 @@ class EnglishReader(Reader):
     currencies = words.CURRENCIES
     terms = words.TERMS
     symbols = (
-        (r"[ ]?[—―][ ]?|[ ]–[ ]|[ ]--[ ]|-{2,}", ", "),
+        (r"(?<=\w)[ ][-–][ ](?=[\w-]+(?:[ ]point[ ][\w ]{1,40})?[ ]?=)", " minus "),
+        (r"[ ]?[—―][ ]?|[ ]–[ ]|[ ]-[ ]|[ ]--[ ]|-{2,}", ", "),
         (r"[ ]?&[ ]?", " and "),
         (r"[ ]?%", " percent"),
         (r"[ ]?°", " degrees"),
@@ -303,6 +316,7 @@ class EnglishReader(Reader):
             (_NUMBER_SIGN, lambda m: "number "),
             (_TITLE, lambda m: words.TITLES[m["w"]]),
             (_SHORT, self._short_form),
+            (_KNOWN_SAINT, lambda m: "Saint"),
             (_STREET, lambda m: f"{m['name']}Street" + _sentence_end(m["end"])),
             (_SAINT, lambda m: "Saint"),
             (_ROMAN, lambda m: f"{m['before']} {self._roman(m['n'], cardinal)}"),
@@ -329,7 +343,9 @@ class EnglishReader(Reader):
 
     def _short_form(self, match: re.Match[str]) -> str:
         spoken = _SHORT_FORMS[match["w"]]
-        return spoken + (_sentence_end(match["end"]) if match["w"].endswith(".") else match["end"] or "")
+        return spoken + (
+            _sentence_end(match["end"]) if match["w"].endswith(".") else match["end"] or ""
+        )
 
     def _roman(self, numeral: str, say: object) -> str:
         values = [{"I": 1, "V": 5, "X": 10}[letter] for letter in numeral]
@@ -343,7 +359,9 @@ class EnglishReader(Reader):
 def _calm(word: str) -> str:
     """Lower a shouted word; leave what is said letter by letter."""
     bare = word.split("'")[0]
-    if bare in words.SHORT_WORDS or (len(bare) > 3 and bare not in words.ACRONYMS and _sounds(bare)):
+    if bare in words.SHORT_WORDS or (
+        len(bare) > 3 and bare not in words.ACRONYMS and _sounds(bare)
+    ):
         return word if bare == "I" else word.lower()
     return word
 

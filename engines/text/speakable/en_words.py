@@ -279,3 +279,9 @@ RULERS = (
     "Alexander Charles Edward Elizabeth Francis Frederick George Gregory Henry James John Louis Mary "
     "Napoleon Nicholas Paul Peter Philip Pius Richard William"
 ).split()
+# St. before one of these is Saint, not the end of a Street.
+SAINTS = (
+    "Albans Andrew Andrews Anthony Barth Catharines Charles Clair Francis Gallen George Helens James "
+    "John Johns Joseph Kitts Louis Lucia Lucy Mark Martin Mary Michael Moritz Nicholas Nick Patrick Paul "
+    "Pauls Peter Petersburg Pierre Stephen Thomas Tropez Valentine Vincent"
+).split()

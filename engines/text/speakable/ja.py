@@ -28,8 +28,11 @@ _CALLED = re.compile(
 )
 _SERVICE = re.compile(r"(?<![\d.,:A-Za-z])(?P<n>110|119|118|171|188)(?=番|に(?:電話|通報|かけ))")
 _HALF = re.compile(r"(?P<half>午前|午後)[ ]?(?P<h>\d{1,2})[:：](?P<m>[0-5]\d)(?!\d)")
-_WEEKDAY_DATE = re.compile(r"(?<![\d/])(?P<m>1[0-2]|0?[1-9])/(?P<d>3[01]|[12]\d|0?[1-9])(?=[（( ]?[月火水木金土日][曜)）]|[にはまの])")
+_WEEKDAY_DATE = re.compile(
+    r"(?<![\d/])(?P<m>1[0-2]|0?[1-9])/(?P<d>3[01]|[12]\d|0?[1-9])(?=[（( ]?[月火水木金土日][曜)）]|[にはまの])"
+)
 _PADDED = re.compile(r"(?<![\d.,])0(?P<n>[1-9])(?=[ ]?(?:月|日|時|分|秒|度))")
+_WIND = re.compile(r"(?P<before>[風秒]速)[ ]?(?P<n>\d{1,3}(?:\.\d{1,3})?)[ ]?m/s(?![A-Za-z])")
 _COMPARED = (
     (r"(?:≥|>=)[ ]?([0-9][0-9点ァ-ヿ]*)", r"\1以上"),
     (r"(?:≤|<=)[ ]?([0-9][0-9点ァ-ヿ]*)", r"\1以下"),
@@ -275,7 +278,12 @@ class JapaneseReader(Reader):
 
     def money(self, number: Number, currency: str, scale: str | None) -> str:
         cents = (number.fraction + "00")[:2]
-        if currency in ("$", "USD", "EUR") and not scale and 0 < len(number.fraction) < 3 and int(cents):
+        if (
+            currency in ("$", "USD", "EUR")
+            and not scale
+            and 0 < len(number.fraction) < 3
+            and int(cents)
+        ):
             words = self.currencies[currency]
             return self.signed(number, f"{self.cardinal(number.whole)}{words}{int(cents)}セント")
         return super().money(number.trimmed(), currency, scale)
@@ -294,6 +302,7 @@ class JapaneseReader(Reader):
         return (
             (_HALF, lambda m: m["half"] + self.clock(int(m["h"]), int(m["m"]), None, "")),
             (_WEEKDAY_DATE, lambda m: self.date(None, int(m["m"]), int(m["d"]))),
+            (_WIND, lambda m: f"{m['before']}{m['n']}m"),
             (_PADDED, lambda m: m["n"]),
             (_CALLED, lambda m: m["before"] + self.phone(m["n"])),
             (_SERVICE, lambda m: self.phone(m["n"])),

@@ -21,14 +21,24 @@ _LETTERS = dict(
 _COUNTERS = "시간|시|개월(?!)|개|명|마리|권|잔|대|살|장|사람|병|번째|가지|그루|송이|켤레|벌|채|통|곳|달|군데|쌍|조각|자루|끼|판|줄|배"
 # 5번 버스 is a name, 5번 울렸다 a count.
 _TIMES = r"번(?!째|[ ]?(?:버스|출구|채널|방|문|호선|국도|카메라|센서|구역|버튼|자리|포트|존|홈|선|스위치|콘센트|트랙|으로|을|은|이|입))"
-_COUNTED = re.compile(rf"(?<![\d.,:/A-Za-z-])(?P<n>[1-9]\d?)(?P<gap>[ ]?)(?P<w>{_COUNTERS}|{_TIMES})(?!리터|전|략|기(?=압|온))")
-_COUNTED_RANGE = re.compile(rf"(?<![\d.,:/-])(?P<a>[1-9]\d?)[ ]?[-~〜～–][ ]?(?P<b>[1-9]\d?)[ ]?(?P<w>{_COUNTERS})")
+_COUNTED = re.compile(
+    rf"(?<![\d.,:/A-Za-z-])(?P<n>[1-9]\d?)(?P<gap>[ ]?)(?P<w>{_COUNTERS}|{_TIMES})(?!리터|전|략|기(?=압|온))"
+)
+_COUNTED_RANGE = re.compile(
+    rf"(?<![\d.,:/-])(?P<a>[1-9]\d?)[ ]?[-~〜～–][ ]?(?P<b>[1-9]\d?)[ ]?(?P<w>{_COUNTERS})"
+)
 _MONTH = re.compile(r"(?<![\d.,])0?(?P<n>[1-9]|1[0-2])(?=[ ]?월)")
 _PADDED = re.compile(r"(?<![\d.,:])0(?P<n>[1-9])(?=[ ]?(?:일|시|분|초|도))")
-_DOTTED_DATE = re.compile(r"(?<![\d.])(?P<y>[12]\d{3})\.[ ](?P<m>1[0-2]|0?[1-9])\.[ ](?P<d>3[01]|[12]\d|0?[1-9])(?:\.|(?!\d))")
+_DOTTED_DATE = re.compile(
+    r"(?<![\d.])(?P<y>[12]\d{3})\.[ ](?P<m>1[0-2]|0?[1-9])\.[ ](?P<d>3[01]|[12]\d|0?[1-9])(?:\.|(?!\d))"
+)
 _HALF = re.compile(r"(?P<half>오전|오후)[ ]?(?P<h>1[0-2]|0?\d)[:：](?P<m>[0-5]\d)(?!\d)")
-_CALLED = re.compile(r"(?P<before>(?:번호|코드|암호|전화|다이얼)(?:[는은를을:]|으로)?[ ]?)(?P<n>\d{3,8})(?![\d.,:-])")
-_SERVICE = re.compile(r"(?<![\d.,:A-Za-z-])(?P<n>112|119|110|114|120)(?=[ ]?(?:에|로|으로|번|신고|$))")
+_CALLED = re.compile(
+    r"(?P<before>(?:번호|코드|암호|전화|다이얼)(?:[는은를을:]|으로)?[ ]?)(?P<n>\d{3,8})(?![\d.,:-])"
+)
+_SERVICE = re.compile(
+    r"(?<![\d.,:A-Za-z-])(?P<n>112|119|110|114|120)(?=[ ]?(?:에|로|으로|번|신고|$))"
+)
 _ACRONYM = re.compile(r"(?<![A-Za-z0-9'&.-])[A-Z]{1,6}(?![A-Za-z]|['&.-][A-Za-z])")
 _BELOW_ZERO = re.compile(r"(?P<n>-)[ ]?(?=\d+(?:\.\d+)?[ ]?도(?!리|착))")
 
@@ -198,7 +208,8 @@ class KoreanReader(Reader):
         (r"[<＜][ ]?([가-힣]+)", r"\1 미만"),
         (r"(?<=[가-힣])[ ]?\+[ ]?(?=[가-힣])", " 더하기 "),
         (r"(?<=[영일이삼사오육칠팔구십백천만])[ ]?-[ ]?(?=[영일이삼사오육칠팔구십백천만]+[ ]?=)", " 빼기 "),
-        (r"(?<=[가-힣])[ ]?=[ ]?(?=[가-힣])", "는 "),
+        (r"(?<=[이사오구])[ ]?=[ ]?(?=[가-힣])", "는 "),
+        (r"(?<=[가-힣])[ ]?=[ ]?(?=[가-힣])", "은 "),
         (r"(?<=[가-힣])[ ]?×[ ]?(?=[가-힣])", " 곱하기 "),
         (r"(?<=[가-힣])[ ]?÷[ ]?(?=[가-힣])", " 나누기 "),
         (r"±", "플러스마이너스 "),
@@ -282,7 +293,12 @@ class KoreanReader(Reader):
 
     def money(self, number: Number, currency: str, scale: str | None) -> str:
         cents = (number.fraction + "00")[:2]
-        if currency in ("$", "USD", "EUR") and not scale and 0 < len(number.fraction) < 3 and int(cents):
+        if (
+            currency in ("$", "USD", "EUR")
+            and not scale
+            and 0 < len(number.fraction) < 3
+            and int(cents)
+        ):
             words = self.currencies[currency]
             return self.signed(number, f"{sino(int(number.whole))}{words} {sino(int(cents))}센트")
         return super().money(number.trimmed(), currency, scale)

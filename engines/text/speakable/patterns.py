@@ -14,7 +14,8 @@ WHOLE = r"(?:\d{1,3}(?:,\d{3}){1,5}(?!\d)|\d+)"
 NUMBER = rf"(?:{WHOLE}(?:\.\d+)?|\.\d+)"
 # Only beside a unit is 1,5 surely a decimal and not a list.
 MEASURED = rf"(?:\d{{1,3}}(?:\.\d{{3}}){{1,5}},\d{{1,2}}(?!\d)|\d+,\d{{1,2}}(?![\d,])|{NUMBER})"
-SIGN = r"(?:(?<![A-Za-z0-9.,%°)\]²³/])(?P<sign>[-+±–])[ ]?(?=[\d.]))?"
+# With spaces on both sides a sign joins two numbers instead.
+SIGN = r"(?:(?P<sign>(?<![A-Za-z0-9.,%°)\]²³/])[-+±–](?=\.?\d)|^[-–±](?=[ ]\.?\d)|±(?=[ ]\d))[ ]?)?"
 # A number does not start inside another one.
 START = r"(?<![\d.])"
 DASH = r"[ ]?[-–—~〜～][ ]?"
@@ -146,9 +147,7 @@ URL = re.compile(
     r"(?![A-Za-z0-9_@-])(?::\d{2,5})?(?:/[!-~]*)?)",
     re.I,
 )
-IP_ADDRESS = re.compile(
-    r"(?<![\d.])(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?:/\d\d?|:\d{1,5})?(?!\.?\d)"
-)
+IP_ADDRESS = re.compile(r"(?<![\d.])(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?:/\d\d?|:\d{1,5})?(?!\.?\d)")
 ENTITY = re.compile(
     rf"{LEFT}(?:(?:{'|'.join(DOMAINS)})\.(?P<object>[a-z0-9_]+)"
     rf"|(?P<snake>[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)+)){RIGHT}"
@@ -156,8 +155,12 @@ ENTITY = re.compile(
 ISO_MOMENT = re.compile(
     rf"{LEFT}(?P<date>\d{{4}}-\d\d-\d\d)T(?P<time>\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?{RIGHT}"
 )
-DATE_YEAR_FIRST = re.compile(rf"{LEFT}(?P<y>\d{{4}})(?P<s>[-/.])(?P<m>\d\d?)(?P=s)(?P<d>\d\d?){RIGHT}")
-DATE_YEAR_LAST = re.compile(rf"{LEFT}(?P<a>\d\d?)(?P<s>[-/.])(?P<b>\d\d?)(?P=s)(?P<y>\d{{4}}){RIGHT}")
+DATE_YEAR_FIRST = re.compile(
+    rf"{LEFT}(?P<y>\d{{4}})(?P<s>[-/.])(?P<m>\d\d?)(?P=s)(?P<d>\d\d?){RIGHT}"
+)
+DATE_YEAR_LAST = re.compile(
+    rf"{LEFT}(?P<a>\d\d?)(?P<s>[-/.])(?P<b>\d\d?)(?P=s)(?P<y>\d{{4}}){RIGHT}"
+)
 VERSION = re.compile(
     rf"(?<![A-Za-z0-9_.])(?:[vV](?=\d))?(?P<parts>\d{{1,6}}(?:\.\d{{1,6}}){{2,5}})"
     rf"(?P<tail>(?:b|rc|a|beta)\d{{1,3}})?(?![.]?\d|[A-Za-z_])"
@@ -198,8 +201,13 @@ _B = rf"(?P<sb>[-+])?(?P<b>{MEASURED})"
 RANGE = re.compile(
     rf"{_A}[ ]?(?P<ua>{UNIT})?{DASH}{_B}(?:[ ]?(?P<ub>{UNIT}){UNIT_END})?(?![\d-])(?!\.\d)(?![ ]?=)"
 )
-QUANTITY = re.compile(rf"{SIGN}{START}(?<![A-Za-z_])(?P<n>{MEASURED})[ ]?(?P<unit>{UNIT}){UNIT_END}")
+QUANTITY = re.compile(
+    rf"{SIGN}{START}(?<![A-Za-z_])(?P<n>{MEASURED})[ ]?(?P<unit>{UNIT}){UNIT_END}"
+)
 PER_UNIT = re.compile(rf"(?<=\S)[ ]?/[ ]?(?P<unit>{UNIT}){UNIT_END}")
-FRACTION = re.compile(rf"{LEFT}(?<![.,/])(?:(?P<w>\d{{1,4}})[ ])?(?P<a>\d{{1,4}})/(?P<b>\d{{1,4}})(?![\d/]|\.\d|[A-Za-z])")
+FRACTION = re.compile(
+    rf"{LEFT}(?<![.,/])(?:(?P<w>\d{{1,4}})[ ])?(?P<a>\d{{1,4}})/(?P<b>\d{{1,4}})(?![\d/]|\.\d|[A-Za-z])"
+)
 RATIO = re.compile(r"(?<![\d:.])(?P<a>\d{1,4})[ ]?:[ ]?(?P<b>\d{1,4})(?![\d:])")
-PLAIN = re.compile(rf"{SIGN}{START}(?P<n>{NUMBER})")
+# No START: whatever digits are left must be said, even in "1.2.3.4.5.6.7".
+PLAIN = re.compile(rf"{SIGN}(?P<n>{WHOLE}(?:\.\d+)?|(?<!\d)\.\d+)")
