@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import jieba  # type: ignore[import-untyped]
@@ -109,19 +109,26 @@ def _marked(sentence: str) -> str:
     return _UNSAID.sub("", pattern.sub(lambda match: marks[match[0]], sentence))
 
 
+@lru_cache(maxsize=8192)
 def _finals(word: str) -> list[str]:
     return [_final(pinyin) for pinyin in pinyin_of(word)]
 
 
+@lru_cache(maxsize=2048)
 def _final(pinyin: str) -> str:
     if not pinyin[0].isalpha() or not pinyin.isascii():
         return pinyin
     return str(to_finals_tone3(pinyin, neutral_tone_with_five=True))
 
 
+@lru_cache(maxsize=2048)
+def _initial(pinyin: str) -> str:
+    return str(to_initials(pinyin)) if pinyin.isascii() else ""
+
+
 def _syllables(word: str, tag: str, pinyin: list[str], fuse: bool) -> list[list[str]]:
     """Return the phones of each character of a word: initial and final, or one mark."""
-    initials = [to_initials(read) if read.isascii() else "" for read in pinyin]
+    initials = [_initial(read) for read in pinyin]
     finals = _sandhi().spoken(word, tag, [_final(read) for read in pinyin])
     if fuse:
         finals = erhua(word, tag, finals)
