@@ -6,13 +6,16 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.errors import TextError
 from engines.text import MODES, phonemize
 from engines.text.cut import METHODS, collapse_marks, cut, segments
 from engines.text.sentence import phonemize_segment
 from engines.text.symbols import TABLES, V1, V2
+
+if TYPE_CHECKING:
+    from engines.text.zh import PinyinReader
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,15 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", default="en", metavar="MODE", help=", ".join(MODES[V2]))
     parser.add_argument("--symbols", default=V2, choices=TABLES)
     parser.add_argument("--cut", default="sentence", choices=tuple(METHODS))
+    parser.add_argument(
+        "--g2pw",
+        metavar="FOLDER",
+        type=Path,
+        help="the official G2PWModel folder and in it the Chinese BERT's vocab.txt",
+    )
     parser.add_argument("--exact", action="store_true", help="do not write out home text first")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print sentences for a person or, with --jsonl, rows for a program."""
+    reader = _g2pw(args.g2pw) if args.g2pw else None
     if args.jsonl:
-        answer = _cut_row if args.cuts else _phone_row
         for row in _rows(args.jsonl):
-            print(json.dumps({"id": row.get("id"), **answer(row)}))
+            answer = _cut_row(row) if args.cuts else _phone_row(row, reader)
+            print(json.dumps({"id": row.get("id"), **answer}))
         return 0
     sentences = phonemize(
         args.text,
@@ -47,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         args.symbols,
         normalize="exact" if args.exact else "speakable",
         cut=args.cut,
+        reader=reader,
     )
     for sentence in sentences:
         print(sentence.text)
@@ -74,8 +85,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _phone_row(row: dict[str, Any]) -> dict[str, Any]:
-    reader = None
+def _g2pw(folder: Path) -> PinyinReader:
+    from engines.text.g2pw import G2pw
+
+    return G2pw.load(folder)
+
+
+def _phone_row(row: dict[str, Any], reader: PinyinReader | None) -> dict[str, Any]:
     if row.get("zh_path") == "pypinyin":
         from engines.text.zh import by_word
 

@@ -77,8 +77,12 @@ class G2pw:
         self._to_taiwan = to_taiwan
 
     @classmethod
-    def load(cls, folder: Path, vocabulary: Path) -> G2pw:
-        """Open the official `G2PWModel` folder and the BERT folder's `vocab.txt`.
+    def load(cls, folder: Path, vocabulary: Path | None = None) -> G2pw:
+        """Open the official `G2PWModel` folder.
+
+        Args:
+            folder: with `g2pW.onnx`, both tables of characters and the table of bopomofo.
+            vocabulary: `vocab.txt` of the Chinese BERT, looked for in the folder unless told.
 
         Raises:
             TextError: a file is missing or is not what it should be, or the extra is not installed.
@@ -87,7 +91,9 @@ class G2pw:
             import onnxruntime  # type: ignore[import-untyped]
             from opencc import OpenCC
         except ModuleNotFoundError as error:
-            raise TextError(f"g2pw: needs the package {error.name!r}, of the extra `zh`") from error
+            raise TextError(
+                f"g2pw: needs the package {error.name!r}, of the extra `g2pw`"
+            ) from error
         try:
             session = onnxruntime.InferenceSession(
                 str(folder / "g2pW.onnx"), providers=["CPUExecutionProvider"]
@@ -99,7 +105,7 @@ class G2pw:
             polyphonic=_text(folder / "POLYPHONIC_CHARS.txt"),
             monophonic=_text(folder / "MONOPHONIC_CHARS.txt"),
             pinyin=_pinyin_table(folder / "bopomofo_to_pinyin_wo_tune_dict.json"),
-            vocabulary=_text(vocabulary),
+            vocabulary=_text(vocabulary or folder / "vocab.txt"),
             model=lambda feeds: cast("NDArray[np.float32]", session.run(None, dict(feeds))[0]),
             to_taiwan=OpenCC("s2tw").convert,
         )

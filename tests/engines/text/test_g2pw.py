@@ -90,7 +90,7 @@ def test_missing_model_is_named(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("opencc")
     with pytest.raises(TextError, match=r"g2pW\.onnx"):
-        G2pw.load(tmp_path, tmp_path / "vocab.txt")
+        G2pw.load(tmp_path)
 
 
 def test_official_folder_is_read(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_official_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "MONOPHONIC_CHARS.txt").write_text(MONOPHONIC, "utf-8")
     (tmp_path / "bopomofo_to_pinyin_wo_tune_dict.json").write_text(json.dumps(PINYIN), "utf-8")
     (tmp_path / "vocab.txt").write_text(VOCABULARY, "utf-8")
-    assert G2pw.load(tmp_path, tmp_path / "vocab.txt")(["很", "长"]) == [["hen3"], ["zhang3"]]
+    assert G2pw.load(tmp_path)(["很", "长"]) == [["hen3"], ["zhang3"]]
 
 
 def test_broken_table_is_refused() -> None:
