@@ -7,7 +7,7 @@ original front end already reads well stays as it is. docs/text.md lists every d
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 
 from engines.errors import TextError
@@ -30,7 +30,7 @@ _LATIN_WORDS = re.compile(r"(?<![A-Za-z'])[A-Za-z']{3,}[ ,]+[A-Za-z']{2,}")
 _MOST_PASSES = 6
 
 
-@lru_cache(maxsize=None)
+@cache
 def _reader(language: str) -> Reader:
     module = import_module(f"engines.text.speakable.{language}")
     reader: Reader = getattr(module, _READERS[language])()

@@ -53,7 +53,7 @@ _FOLDED = {
     "°": "°",
 }
 _INVISIBLE = {"Cf", "Cs", "Co", "Cn"}
-# Pieces of an emoji that are no symbol by themselves: variation selectors, the keycap ring, skin tones.
+# Pieces of an emoji that are no symbol by themselves: variation selectors, keycaps, skin tones.
 _EMOJI_PARTS = re.compile("[\ufe00-\ufe0f\u20e0-\u20e3\U0001f3fb-\U0001f3ff]")
 _SUPERSCRIPTS = "²³"
 
@@ -79,7 +79,7 @@ def _fold_character(character: str) -> str:
     if 0xFF21 <= code <= 0xFF5A and character.isalpha():
         return chr(code - 0xFEE0)
     if 0x3300 <= code <= 0x33FF or unicodedata.decomposition(character).startswith("<fraction>"):
-        # Squared units (㎡ ㎏ ㍑) and one-character fractions (½); a fraction may follow a digit: 1½.
+        # Squared units (㎡ ㎏) and fractions in one character, which may follow a digit: 1½.
         text = unicodedata.normalize("NFKC", character).replace("⁄", "/")
         return f" {text}" if "/" in text and text[0].isdigit() else _restore_powers(text)
     return " " if category == "So" else character

@@ -1,3 +1,4 @@
+# ruff: noqa: D102, SIM905 - methods are described in reader.py; word lists read better as text.
 """How home text is said in English."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 import re
 
 from engines.text.speakable import en_words as words
-from engines.text.speakable.patterns import LEFT, RIGHT
+from engines.text.speakable.patterns import LEFT, RIGHT, UNITS
 from engines.text.speakable.reader import LONGEST_CARDINAL, Number, Reader, Rule
 
 _ONES = (
@@ -82,14 +83,16 @@ _MONTH_DAY = re.compile(
     rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?[ ]{_DAY_NUMBER}(?![\d:.,]\d|[A-Za-z%°]){_YEAR}"
 )
 _DAY_MONTH = re.compile(
-    rf"{LEFT}(?P<the>the[ ])?{_DAY_NUMBER}\.?[ ](?P<of>of[ ])?(?P<m>{_MONTH_NAMES})(?![A-Za-z]){_YEAR}"
+    rf"{LEFT}(?P<the>the[ ])?{_DAY_NUMBER}\.?[ ](?P<of>of[ ])?"
+    rf"(?P<m>{_MONTH_NAMES})(?![A-Za-z]){_YEAR}"
 )
 _MONTH_YEAR = re.compile(rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?,?[ ](?P<y>(?:1[1-9]|20)\d\d)(?![\d:.%])")
 _MONTH_SHORT = re.compile(
     rf"{LEFT}(?P<m>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\.(?=[ ,]|$)"
 )
 _WEEKDAY = re.compile(
-    rf"{LEFT}(?P<day>{'|'.join(sorted(words.DAYS, key=len, reverse=True))})(?:\.(?=[ ,]|$)|(?=,)|(?=[ ][0-2]?\d:)"
+    rf"{LEFT}(?P<day>{'|'.join(sorted(words.DAYS, key=len, reverse=True))})"
+    rf"(?:\.(?=[ ,]|$)|(?=,)|(?=[ ][0-2]?\d:)"
     rf"|(?=[ ](?:{_MONTH_NAMES})(?![a-z]))|(?=[ ]\d))"
 )
 _SLASH_DATE = re.compile(
@@ -108,7 +111,8 @@ _RULER = re.compile(
     rf"{LEFT}(?P<before>{'|'.join(words.RULERS)})[ ](?P<n>[IVX]{{1,5}}){RIGHT}(?!')"
 )
 _CALLED = re.compile(
-    rf"(?P<before>{LEFT}(?:call|dial|phone|ring|text|number|code|extension|ext\.|PIN|pin)(?:[ ]is)?:?[ ])"
+    rf"(?P<before>{LEFT}(?:call|dial|phone|ring|text|number|code|extension|ext\.|PIN|pin)"
+    r"(?:[ ]is)?:?[ ])"
     rf"(?P<n>\d{{3,8}}(?:-\d{{4}})?){RIGHT}(?![.,:/-]?\d|[ ]?(?:times|people|friends|%))",
     re.I,
 )
@@ -131,7 +135,8 @@ _SHORT = re.compile(
     rf"(?![A-Za-z0-9.])(?P<end>[ ]+[A-Z]|\s*$)?"
 )
 _TITLE = re.compile(
-    rf"{LEFT}(?P<w>{'|'.join(re.escape(w) for w in sorted(words.TITLES, key=len, reverse=True))})(?=[ ][A-Z])"
+    rf"{LEFT}(?P<w>{'|'.join(re.escape(w) for w in sorted(words.TITLES, key=len, reverse=True))})"
+    r"(?=[ ][A-Z])"
 )
 _STREET = re.compile(r"(?P<name>[A-Z][a-z]+[ ])St\.?(?![A-Za-z0-9])(?P<end>[ ]+[A-Z]|\s*$)?")
 _KNOWN_SAINT = re.compile(rf"{LEFT}St\.?(?=[ ](?:{'|'.join(words.SAINTS)})(?![a-z]))")
@@ -250,8 +255,6 @@ class EnglishReader(Reader):
         return f"{first} to {second}"
 
     def per(self, unit: str) -> str:
-        from engines.text.speakable.patterns import UNITS
-
         return f" per {words.UNITS[UNITS[unit]].partition('|')[0]}"
 
     def phone(self, text: str) -> str:
@@ -270,7 +273,8 @@ class EnglishReader(Reader):
         if not cent or len(number.fraction) > 2:
             spoken = f"{self.unsigned(number.trimmed())} {one if number.is_one else many}"
         else:
-            whole = f"{self.unsigned(Number('', number.whole, ''))} {one if int(number.whole) == 1 else many}"
+            name = one if int(number.whole) == 1 else many
+            whole = f"{self.unsigned(Number('', number.whole, ''))} {name}"
             small = f"{cardinal(hundredths)} {cent if hundredths == 1 else cents}"
             parts = [whole] if int(number.whole) or not hundredths else []
             spoken = " and ".join(parts + ([small] if hundredths else []))
@@ -279,9 +283,6 @@ class EnglishReader(Reader):
     def _large(self, number: Number, scale: str) -> str:
         name = {"k": "thousand", "K": "thousand", "m": "million", "M": "million", "bn": "billion"}
         return f"{self.unsigned(number.trimmed())} {name.get(scale, scale)}"
-
-    def moment(self, date: str) -> str:
-        return date
 
     def version(self, parts: list[str], marked: bool) -> str:
         spoken = [cardinal(int(part)) for part in parts]

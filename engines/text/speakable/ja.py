@@ -1,3 +1,4 @@
+# ruff: noqa: D102, SIM905 - methods are described in reader.py; word lists read better as text.
 """How home text is said in Japanese.
 
 Whole numbers stay digits: Open JTalk reads 10分, 3本 and 20日 right and 十分 wrong. It loses signs,
@@ -17,19 +18,21 @@ _KANJI = "〇一二三四五六七八九"
 _LETTERS = dict(
     zip(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        "エー ビー シー ディー イー エフ ジー エイチ アイ ジェー ケー エル エム エヌ オー ピー キュー アール エス "
-        "ティー ユー ブイ ダブリュー エックス ワイ ゼット".split(),
+        "エー ビー シー ディー イー エフ ジー エイチ アイ ジェー ケー エル エム エヌ "
+        "オー ピー キュー アール エス ティー ユー ブイ ダブリュー エックス ワイ ゼット".split(),
         strict=True,
     )
 )
 _ACRONYM = re.compile(r"(?<![A-Za-z0-9'&.-])[A-Z]{1,6}(?![A-Za-z]|['&.-][A-Za-z])")
 _CALLED = re.compile(
-    r"(?P<before>(?:番号|コード|電話|ダイヤル|暗証番号|パスワード)(?:[はを:：、]|は、)?[ ]?)(?P<n>\d{3,8})(?![\d.,:])"
+    r"(?P<before>(?:番号|コード|電話|ダイヤル|パスワード)(?:[はを:：、]|は、)?[ ]?)"
+    r"(?P<n>\d{3,8})(?![\d.,:])"
 )
 _SERVICE = re.compile(r"(?<![\d.,:A-Za-z])(?P<n>110|119|118|171|188)(?=番|に(?:電話|通報|かけ))")
 _HALF = re.compile(r"(?P<half>午前|午後)[ ]?(?P<h>\d{1,2})[:：](?P<m>[0-5]\d)(?!\d)")
 _WEEKDAY_DATE = re.compile(
-    r"(?<![\d/])(?P<m>1[0-2]|0?[1-9])/(?P<d>3[01]|[12]\d|0?[1-9])(?=[（( ]?[月火水木金土日][曜)）]|[にはまの])"
+    r"(?<![\d/])(?P<m>1[0-2]|0?[1-9])/(?P<d>3[01]|[12]\d|0?[1-9])"
+    r"(?=[（( ]?[月火水木金土日][曜)）]|[にはまの])"
 )
 _PADDED = re.compile(r"(?<![\d.,])0(?P<n>[1-9])(?=[ ]?(?:月|日|時|分|秒|度))")
 _WIND = re.compile(r"(?P<before>[風秒]速)[ ]?(?P<n>\d{1,3}(?:\.\d{1,3})?)[ ]?m/s(?![A-Za-z])")
@@ -240,7 +243,8 @@ class JapaneseReader(Reader):
     def decimal(self, whole: str, fraction: str) -> str:
         lead = self.cardinal(whole) if len(whole) <= 12 else self.digits(whole)
         # Open JTalk would read 14 after the point as fourteen.
-        return f"{lead}点{fraction if len(fraction) == 1 and fraction != '0' else self.digits(fraction)}"
+        single = len(fraction) == 1 and fraction != "0"
+        return f"{lead}点{fraction if single else self.digits(fraction)}"
 
     def clock(self, hour: int, minute: int, second: int | None, half: str) -> str:
         name = {"a": "午前", "p": "午後", "": ""}[half]

@@ -1,4 +1,5 @@
-"""How home text is said in Korean: Sino-Korean numbers, native ones for hours and things counted."""
+# ruff: noqa: D102, SIM905 - see reader.py for the methods; word lists read better as text.
+"""How home text is said in Korean: Sino-Korean numbers, native ones for hours and for counting."""
 
 from __future__ import annotations
 
@@ -8,29 +9,36 @@ from typing import ClassVar
 from engines.text.speakable.patterns import UNITS
 from engines.text.speakable.reader import Number, Reader, Rule
 
+_SINO = "영일이삼사오육칠팔구십백천만"
 _DIGITS = "영일이삼사오육칠팔구"
 _NATIVE_ONES = ["", "한", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉"]
 _NATIVE_TENS = ["", "열", "스물", "서른", "마흔", "쉰", "예순", "일흔", "여든", "아흔"]
 _LETTERS = dict(
     zip(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        "에이 비 씨 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 알 에스 티 유 브이 더블유 엑스 와이 제트".split(),
+        "에이 비 씨 디 이 에프 지 에이치 아이 제이 케이 엘 엠 "
+        "엔 오 피 큐 알 에스 티 유 브이 더블유 엑스 와이 제트".split(),
         strict=True,
     )
 )
-_COUNTERS = "시간|시|개월(?!)|개|명|마리|권|잔|대|살|장|사람|병|번째|가지|그루|송이|켤레|벌|채|통|곳|달|군데|쌍|조각|자루|끼|판|줄|배"
-# 5번 버스 is a name, 5번 울렸다 a count.
-_TIMES = r"번(?!째|[ ]?(?:버스|출구|채널|방|문|호선|국도|카메라|센서|구역|버튼|자리|포트|존|홈|선|스위치|콘센트|트랙|으로|을|은|이|입))"
-_COUNTED = re.compile(
-    rf"(?<![\d.,:/A-Za-z-])(?P<n>[1-9]\d?)(?P<gap>[ ]?)(?P<w>{_COUNTERS}|{_TIMES})(?!리터|전|략|기(?=압|온))"
+_COUNTERS = (
+    "시간|시(?!스템)|개(?!월|소)|명(?!령)|마리|권(?!한)|잔(?!액)|대(?!기)|살|장(?!치)|사람|병(?!원)|번째"
+    "|가지|그루|송이|켤레|벌|채(?!널)|통(?!신)|곳|달(?!러)|군데|쌍|조각|자루|끼|판|줄|배(?!터리)"
 )
+# 5번 버스 is a name, 5번 울렸다 a count.
+_TIMES = (
+    "번(?!째|[ ]?(?:버스|출구|채널|방|문|호선|국도|카메라|센서|구역|버튼|자리|포트|존|홈|선"
+    "|스위치|콘센트|트랙|으로|을|은|이|입))"
+)
+_COUNTED = re.compile(rf"(?<![\d.,:/A-Za-z-])(?P<n>[1-9]\d?)[ ]?(?P<w>{_COUNTERS}|{_TIMES})")
 _COUNTED_RANGE = re.compile(
     rf"(?<![\d.,:/-])(?P<a>[1-9]\d?)[ ]?[-~〜～–][ ]?(?P<b>[1-9]\d?)[ ]?(?P<w>{_COUNTERS})"
 )
 _MONTH = re.compile(r"(?<![\d.,])0?(?P<n>[1-9]|1[0-2])(?=[ ]?월)")
 _PADDED = re.compile(r"(?<![\d.,:])0(?P<n>[1-9])(?=[ ]?(?:일|시|분|초|도))")
 _DOTTED_DATE = re.compile(
-    r"(?<![\d.])(?P<y>[12]\d{3})\.[ ](?P<m>1[0-2]|0?[1-9])\.[ ](?P<d>3[01]|[12]\d|0?[1-9])(?:\.|(?!\d))"
+    r"(?<![\d.])(?P<y>[12]\d{3})\.[ ](?P<m>1[0-2]|0?[1-9])\.[ ]"
+    r"(?P<d>3[01]|[12]\d|0?[1-9])(?:\.|(?!\d))"
 )
 _HALF = re.compile(r"(?P<half>오전|오후)[ ]?(?P<h>1[0-2]|0?\d)[:：](?P<m>[0-5]\d)(?!\d)")
 _CALLED = re.compile(
@@ -207,7 +215,7 @@ class KoreanReader(Reader):
         (r"[>＞][ ]?([가-힣]+)", r"\1 초과"),
         (r"[<＜][ ]?([가-힣]+)", r"\1 미만"),
         (r"(?<=[가-힣])[ ]?\+[ ]?(?=[가-힣])", " 더하기 "),
-        (r"(?<=[영일이삼사오육칠팔구십백천만])[ ]?-[ ]?(?=[영일이삼사오육칠팔구십백천만]+[ ]?=)", " 빼기 "),
+        (rf"(?<=[{_SINO}])[ ]?-[ ]?(?=[{_SINO}]+[ ]?=)", " 빼기 "),
         (r"(?<=[이사오구])[ ]?=[ ]?(?=[가-힣])", "는 "),
         (r"(?<=[가-힣])[ ]?=[ ]?(?=[가-힣])", "은 "),
         (r"(?<=[가-힣])[ ]?×[ ]?(?=[가-힣])", " 곱하기 "),
@@ -306,7 +314,7 @@ class KoreanReader(Reader):
     def early_rules(self) -> tuple[Rule, ...]:
         return (
             (_DOTTED_DATE, lambda m: self.date(int(m["y"]), int(m["m"]), int(m["d"]))),
-            (_HALF, lambda m: self.clock(int(m["h"]), int(m["m"]), None, "a" if m["half"] == "오전" else "p")),
+            (_HALF, self._half_day),
             (_CALLED, lambda m: m["before"] + self.phone(m["n"])),
             (_SERVICE, lambda m: self.phone(m["n"])),
             (_MONTH, lambda m: month_name(int(m["n"]))[:-1]),
@@ -315,6 +323,10 @@ class KoreanReader(Reader):
             (_COUNTED, lambda m: counted(m["n"], m["w"])),
             (_BELOW_ZERO, lambda m: "영하 "),
         )  # fmt: skip
+
+    def _half_day(self, match: re.Match[str]) -> str:
+        half = "a" if match["half"] == "오전" else "p"
+        return self.clock(int(match["h"]), int(match["m"]), None, half)
 
     def late_rules(self) -> tuple[Rule, ...]:
         return ((_ACRONYM, lambda m: "".join(_LETTERS[letter] for letter in m[0])),)

@@ -122,38 +122,46 @@ UNITS: dict[str, str] = {
 UNIT = "(?:" + "|".join(re.escape(u) for u in sorted(UNITS, key=len, reverse=True)) + ")"
 UNIT_END = r"(?![A-Za-z0-9²³_]|/[A-Za-z])"
 
+_CODES = (
+    "USD", "EUR", "GBP", "JPY", "CNY", "HKD", "TWD", "KRW",
+    "INR", "CHF", "AUD", "CAD", "SEK", "NOK", "DKK", "PLN",
+)  # fmt: skip
 CURRENCIES: dict[str, str] = {
     "US$": "USD", "HK$": "HKD", "NT$": "TWD", "A$": "AUD", "C$": "CAD", "$": "$", "€": "EUR",
     "£": "GBP", "¥": "¥", "₩": "KRW", "₹": "INR",
-    **{c: c for c in "USD EUR GBP JPY CNY HKD TWD KRW INR CHF AUD CAD SEK NOK DKK PLN".split()},
+    **{c: c for c in _CODES},
     "RMB": "CNY",
 }  # fmt: skip
 _CURRENCY = "|".join(re.escape(c) for c in sorted(CURRENCIES, key=len, reverse=True))
 SCALE = r"(?:[ ]?(?P<scale>thousand|million|billion|bn|[kKM])(?![A-Za-z]))?"
 
+# A regular expression: the domain of an entity is not said.
 DOMAINS = (
-    "alarm_control_panel automation binary_sensor button calendar camera climate cover device_tracker "
-    "event fan group humidifier input_boolean input_button input_datetime input_number input_select "
-    "input_text light lock media_player number person remote scene script select sensor siren sun "
-    "switch text timer todo update vacuum valve water_heater weather zone"
-).split()
+    "alarm_control_panel|automation|binary_sensor|button|calendar|camera|climate|cover"
+    "|device_tracker|event|fan|group|humidifier|input_boolean|input_button|input_datetime"
+    "|input_number|input_select|input_text|light|lock|media_player|number|person|remote|scene"
+    "|script|select|sensor|siren|sun|switch|text|timer|todo|update|vacuum|valve|water_heater"
+    "|weather|zone"
+)
 _TOP_LEVEL = "com|org|net|io|dev|app|edu|gov|local|lan|info|cn|jp|kr|hk|tw|de|fr|eu|uk"
 _LABEL = r"[A-Za-z0-9-]{1,63}"
 
 EMAIL = re.compile(rf"{LEFT}[A-Za-z0-9._%+-]{{1,64}}@{_LABEL}(?:\.{_LABEL}){{1,4}}")
 URL = re.compile(
     r"(?:https?|ftp|wss?|mqtts?|rtsp|homeassistant)://(?P<rest>[!-~]+)"
-    rf"|{LEFT}(?P<bare>(?:www\.(?:{_LABEL}\.){{1,4}}[A-Za-z]{{2,20}}|(?:{_LABEL}\.){{1,4}}(?:{_TOP_LEVEL}))"
+    rf"|{LEFT}(?P<bare>(?:www\.(?:{_LABEL}\.){{1,4}}[A-Za-z]{{2,20}}"
+    rf"|(?:{_LABEL}\.){{1,4}}(?:{_TOP_LEVEL}))"
     r"(?![A-Za-z0-9_@-])(?::\d{2,5})?(?:/[!-~]*)?)",
     re.I,
 )
 IP_ADDRESS = re.compile(r"(?<![\d.])(?P<ip>\d{1,3}(?:\.\d{1,3}){3})(?:/\d\d?|:\d{1,5})?(?!\.?\d)")
 ENTITY = re.compile(
-    rf"{LEFT}(?:(?:{'|'.join(DOMAINS)})\.(?P<object>[a-z0-9_]+)"
+    rf"{LEFT}(?:(?:{DOMAINS})\.(?P<object>[a-z0-9_]+)"
     rf"|(?P<snake>[A-Za-z0-9]+(?:_+[A-Za-z0-9]+)+)){RIGHT}"
 )
 ISO_MOMENT = re.compile(
-    rf"{LEFT}(?P<date>\d{{4}}-\d\d-\d\d)T(?P<time>\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?{RIGHT}"
+    rf"{LEFT}(?P<date>\d{{4}}-\d\d-\d\d)T(?P<time>\d\d:\d\d)(?::\d\d(?:\.\d+)?)?"
+    rf"(?:Z|[+-]\d\d:?\d\d)?{RIGHT}"
 )
 DATE_YEAR_FIRST = re.compile(
     rf"{LEFT}(?P<y>\d{{4}})(?P<s>[-/.])(?P<m>\d\d?)(?P=s)(?P<d>\d\d?){RIGHT}"
@@ -174,7 +182,8 @@ CLOCK_RANGE = re.compile(
     rf"(?<![\d:.])(?P<from>{_CLOCK}){_HALF.format(1)}{DASH}(?P<to>{_CLOCK}){_HALF.format(2)}(?![\d:])"
 )
 CLOCK = re.compile(
-    rf"(?<![\d:.])(?P<time>{_CLOCK})(?:[:：](?P<s>[0-5]\d)(?:\.\d{{1,9}})?)?{_HALF.format('')}(?![\d:])"
+    rf"(?<![\d:.])(?P<time>{_CLOCK})(?:[:：](?P<s>[0-5]\d)(?:\.\d{{1,9}})?)?"
+    rf"{_HALF.format('')}(?![\d:])"
 )
 HOUR = re.compile(
     rf"(?<![\d:.])(?:(?P<from>1[0-2]|0?[1-9]){DASH})?(?P<h>1[0-2]|0?[1-9])"
@@ -188,7 +197,8 @@ LAPSE = re.compile(
 )
 MONEY = re.compile(
     rf"{SIGN}(?<![A-Za-z])(?P<before>{_CURRENCY})[ ]?(?P<n1>{MEASURED}){SCALE}"
-    rf"|{SIGN.replace('sign', 'sign2')}{START}(?P<n2>{MEASURED})[ ]?(?P<after>{_CURRENCY})(?![A-Za-z0-9])"
+    rf"|{SIGN.replace('sign', 'sign2')}{START}(?P<n2>{MEASURED})[ ]?"
+    rf"(?P<after>{_CURRENCY})(?![A-Za-z0-9])"
 )
 PHONE = re.compile(
     r"(?<![A-Za-z0-9_+])(?:(?P<plus>\+)\d{1,3}(?:[ -]?\(?\d{1,5}\)?){2,6}"
@@ -206,7 +216,8 @@ QUANTITY = re.compile(
 )
 PER_UNIT = re.compile(rf"(?<=\S)[ ]?/[ ]?(?P<unit>{UNIT}){UNIT_END}")
 FRACTION = re.compile(
-    rf"{LEFT}(?<![.,/])(?:(?P<w>\d{{1,4}})[ ])?(?P<a>\d{{1,4}})/(?P<b>\d{{1,4}})(?![\d/]|\.\d|[A-Za-z])"
+    rf"{LEFT}(?<![.,/])(?:(?P<w>\d{{1,4}})[ ])?(?P<a>\d{{1,4}})/(?P<b>\d{{1,4}})"
+    r"(?![\d/]|\.\d|[A-Za-z])"
 )
 RATIO = re.compile(r"(?<![\d:.])(?P<a>\d{1,4})[ ]?:[ ]?(?P<b>\d{1,4})(?![\d:])")
 # No START: whatever digits are left must be said, even in "1.2.3.4.5.6.7".

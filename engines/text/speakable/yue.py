@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - methods are described in reader.py.
 """How home text is said in Cantonese, written as Hong Kong writes it."""
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class CantoneseReader(MandarinReader):
         "JPY": "日圓",
         "CNY": "人民幣",
     }
-    terms: ClassVar[Mapping[str, str]] = MandarinReader.terms | {
+    terms: ClassVar[Mapping[str, str]] = dict(MandarinReader.terms) | {
         "PM2.5": "PM二點五",
         "24/7": "全天候",
     }

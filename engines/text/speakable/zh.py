@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - methods are described in reader.py.
 """How home text is said in Mandarin."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from engines.text.speakable.reader import Number, Reader, Rule
 
 _NUMERALS = "零一二三四五六七八九十百千万萬亿億两兩半点點"
 _CODE_BEFORE = re.compile(
-    "(?:号|號|号码|號碼|密码|密碼|码|碼|拨打?|撥打?|致电|致電|打|电话|電話|房间|房間|编号|編號|PIN)(?:是|为|為|係|[：:，])?[ ]?$"
+    "(?:号|號|码|碼|拨打?|撥打?|致电|致電|打|电话|電話|房间|房間|PIN)(?:是|为|為|係|[：:，])?[ ]?$"
 )
 _CODE_AFTER = re.compile("号?[室房]|號[室房]|路(?:公交|巴士|车|車)|号线|號線")
 _EMERGENCY = {"110", "119", "120", "122", "999", "112", "911"}
@@ -172,7 +173,7 @@ class MandarinReader(Reader):
         "24/7": "全天候",
         "Home Assistant": "Home Assistant",
     }
-    symbols = (
+    symbols: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"(?<=[\u4e00-\u9fff])/(?=[\u4e00-\u9fff])", "、"),
         (rf"[~≈][ ]?(?=[{_NUMERALS}])", "约"),
         (rf"[>＞][ ]?(?=[{_NUMERALS}负每华])", "大于"),

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905 - pieces of text read better as text.
 """What holds for every text in every language."""
 
 import re

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - an announcement a line.
 """English announcements and what an American speaker would say."""
 
 import re
@@ -68,7 +69,7 @@ ANNOUNCEMENTS = {
     "# Shopping\n- milk\n- 2 eggs\n\nThat's all": "Shopping. milk. two eggs. That's all",
     "The router 192.168.1.10 runs v2.10.3.": "The router one nine two dot one six eight dot one dot one zero runs version two point ten point three.",
     "Home Assistant 2026.11.3 is out.": "Home Assistant twenty twenty-six point eleven point three is out.",
-    "Turn it on/off via Wi-Fi & the A/C too.": "Turn it on or off via wifi and the AC too.",
+    "Turn it on/off via Wi-Fi & the A/C too.": "Turn it on or off via why phi and the AC too.",
     "It’s 5 o’clock — time to go; bye": "It's five o'clock, time to go, bye",
     "Open 24/7, w/o a key, etc.": "Open twenty-four seven, without a key, et cetera.",
 }  # fmt: skip

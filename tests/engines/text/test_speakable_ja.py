@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - an announcement a line.
 """Japanese announcements and what a native speaker would say.
 
 Whole numbers stay digits on purpose: Open JTalk reads 10分 and 20日 right, and 十分 wrong.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - an announcement a line.
 """Cantonese announcements and what a speaker from Hong Kong would say."""
 
 import re

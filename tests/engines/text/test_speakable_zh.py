@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - an announcement a line.
 """Mandarin announcements and what a native speaker would say."""
 
 import re
