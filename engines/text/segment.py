@@ -55,12 +55,9 @@ def language_runs(segment: str, language: str) -> list[Item]:
     identify = language.startswith("auto")
     atoms = _atoms(segment.strip(), identify)
     if language.startswith("all_"):
-        # The official splitter knows no Cantonese: it sees Chinese, which is renamed afterwards.
-        items = _joined((("en" if _is_english(kind, text) else home), text) for kind, text in atoms)
-    else:
-        items = _settle(
-            _joined(_item(kind, text, "x" if identify else home) for kind, text in atoms)
-        )
+        return _joined(("en" if _is_english(*atom) else home, atom[1]) for atom in atoms)
+    unknown = "x" if identify else home
+    items = _settle(_joined(_item(kind, text, unknown) for kind, text in atoms))
     if language == "auto":
         return items
     if language == "auto_yue":
