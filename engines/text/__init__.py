@@ -97,4 +97,4 @@ def _segments(text: str, language: str, normalize: str, cut: str) -> list[str]:
     text = collapse_marks(text)
     if not any(character.isalnum() for character in text):
         return []
-    return [part for segment in segments(text, language, cut) for part in bounded(segment)]
+    return [part for segment in segments(text, language, cut) for part in bounded(segment, cut)]

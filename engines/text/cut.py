@@ -20,6 +20,8 @@ SHORT_OPENING = 4
 LONG_SEGMENT = 510
 # Width of a comfortable breath of speech; a wide (East Asian) character takes about twice as long.
 LONG_SENTENCE = 160
+# Where nothing can be broken, characters: about 40 s of Chinese, and a model loses its thread at 54.
+LONGEST_SENTENCE = 200
 
 _REPEATED_MARKS = re.compile(r"([!?…,.\-])[!?…,.\-]+")
 _AFTER_END = re.compile(r"(?<=[，。？！,.?!~:：—…])")
@@ -73,11 +75,12 @@ def cut(text: str, method: str) -> str:
     return METHODS[method](text)
 
 
-def bounded(segment: str) -> Iterator[str]:
+def bounded(segment: str, method: str) -> Iterator[str]:
     """Split a segment that no mark could split, so that no network meets more than it can take."""
-    while len(segment) > LONG_SEGMENT:
-        space = segment.rfind(" ", 1, LONG_SEGMENT)
-        end = space if space > 0 else LONG_SEGMENT
+    limit = LONGEST_SENTENCE if method == "sentence" else LONG_SEGMENT
+    while len(segment) > limit:
+        space = segment.rfind(" ", 1, limit)
+        end = space if space > 0 else limit
         yield segment[:end]
         segment = segment[end:]
     yield segment

@@ -39,15 +39,17 @@ def test_numbers_with_commas_stay_whole() -> None:
     assert "1,250,000" in cut(sentence, "sentence").split("\n")[0]
 
 
-def test_every_character_survives_a_hard_split() -> None:
-    text = "字" * (3 * LONG_SEGMENT + 7)
-    parts = list(bounded(text))
+@pytest.mark.parametrize(("method", "limit"), [("cut1", LONG_SEGMENT), ("sentence", 200)])
+def test_every_character_survives_a_hard_split(method: str, limit: int) -> None:
+    text = "字" * (3 * limit + 7)
+    parts = list(bounded(text, method))
     assert "".join(parts) == text
-    assert [len(part) for part in parts] == [LONG_SEGMENT] * 3 + [7]
+    assert [len(part) for part in parts] == [limit] * 3 + [7]
 
 
 def test_hard_split_prefers_a_space() -> None:
-    assert list(bounded("x" * 500 + " " + "y" * 500)) == ["x" * 500, " " + "y" * 500]
+    text = "x" * 500 + " " + "y" * 500
+    assert list(bounded(text, "cut1")) == ["x" * 500, " " + "y" * 500]
 
 
 def test_collapse_keeps_the_first_of_several_marks() -> None:
