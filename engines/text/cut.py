@@ -20,7 +20,7 @@ SHORT_OPENING = 4
 LONG_SEGMENT = 510
 # Width of a comfortable breath of speech; a wide (East Asian) character takes about twice as long.
 LONG_SENTENCE = 160
-# Where nothing can be broken, characters: about 40 s of Chinese, and a model loses its thread at 54.
+# Characters where nothing can be broken: 40 s of Chinese; the official loop gives up after 54 s.
 LONGEST_SENTENCE = 200
 
 _REPEATED_MARKS = re.compile(r"([!?…,.\-])[!?…,.\-]+")
