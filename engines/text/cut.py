@@ -20,7 +20,7 @@ SHORT_OPENING = 4
 LONG_SEGMENT = 510
 # Width of a comfortable breath of speech; a wide (East Asian) character takes about twice as long.
 LONG_SENTENCE = 160
-# Characters where nothing can be broken: 40 s of Chinese; the official loop gives up after 54 s.
+# Characters where nothing can be broken: 40 s of Chinese; the official loop ends at 60 s.
 LONGEST_SENTENCE = 200
 
 _REPEATED_MARKS = re.compile(r"([!?…,.\-])[!?…,.\-]+")
