@@ -52,8 +52,7 @@ _DIPHTHONGS = str.maketrans(
         "ㅠ": "ㅣㅜ",
     }
 )
-# g2pk2 doubles ㄹ after an object marker where no native speaker would; the original undoes it, but
-# never looks at the last four characters.
+# g2pk2 says an object marker's ㄹ twice where no native speaker would; the original's cure.
 _DOUBLED_RIEUL = re.compile(r"([ㅇㄹ]ㅡㄹ )ㄹ")
 _ENDS_IN_JAMO = re.compile(r"(?<=[\u3131-\u3163])$")
 _MARKS = {
@@ -85,7 +84,7 @@ def g2p(text: str, symbols: str) -> tuple[list[str], None]:
     """
     text = replace_idioms(_SURROGATE.sub("\ufffd", text).translate(_LETTERS))
     spoken = _letters(pronounce(spell_numbers(_annotated(text))))
-    spoken = _ENDS_IN_JAMO.sub(".", _undouble_rieul(spoken))
+    spoken = _ENDS_IN_JAMO.sub(".", _DOUBLED_RIEUL.sub(r"\1ㄴ", spoken))
     known = symbol_ids(V2)
     marked = (_MARKS.get(char, char) for char in spoken)
     return [char if char in known else _UNKNOWN for char in marked], None
@@ -123,13 +122,6 @@ def _tag(syllable: str, tag: str) -> str:
 def _letters(spoken: str) -> str:
     """Turn conjoining jamo into the models' letters, diphthongs in two."""
     return spoken.translate(_compatibility_letters()).translate(_DIPHTHONGS)
-
-
-def _undouble_rieul(spoken: str) -> str:
-    end = max(len(spoken) - 4, 0)
-    return _DOUBLED_RIEUL.sub(
-        lambda match: match[1] + "ㄴ" if match.start() < end else match[0], spoken
-    )
 
 
 @cache
