@@ -22,7 +22,7 @@ ANNOUNCEMENTS = {
     "The UPS reports 750 VA, 230 V and 3.2 A.": "The UPS reports seven hundred fifty volt amperes, two hundred thirty volts and three point two amps.",
     "EV charging: 62% done, 7.4kW.": "EV charging, sixty-two percent done, seven point four kilowatts.",
     "Wind is 35 km/h, gusts 15 m/s, limit 70 mph.": "Wind is thirty-five kilometers per hour, gusts fifteen meters per second, limit seventy miles per hour.",
-    "Pressure 1013 hPa, tires 2.4 bar, boiler 30 psi.": "Pressure one thousand thirteen hectopascals, tires two point four bar, boiler thirty pounds per square inch.",
+    "Pressure 1013 hPa, tires 2.4 bar, boiler 30 psi.": "Pressure one thousand thirteen hectoh pascals, tires two point four bar, boiler thirty pounds per square inch.",
     "CO2 is at 1200 ppm.": "CO two is at one thousand two hundred parts per million.",
     "PM2.5 is 35 µg/m³.": "PM two point five is thirty-five micrograms per cubic meter.",
     "Brightness is 350 lux and noise is 65 dB.": "Brightness is three hundred fifty lux and noise is sixty-five decibels.",

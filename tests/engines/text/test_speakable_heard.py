@@ -64,6 +64,7 @@ _WRITTEN = (
     (r"\+", " plus "),
     (r"=", " equals "),
     (r"(?<![\w])-(?=\d)", "minus "),
+    (r"\bhectopascals\b", "hectoh pascals"),
     (r"&", " and "),
     (r"@", " at "),
     (r"(?<=[a-z])\.(?=(?:com|org)\b)", " dot "),
