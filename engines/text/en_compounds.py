@@ -12,6 +12,8 @@ from functools import cache
 from importlib import resources
 from math import log10
 
+import wordsegment  # type: ignore[import-untyped]
+
 from engines.text.sorted_lines import SortedLines
 
 _CORPUS_WORDS = 1024908267229.0
@@ -107,5 +109,5 @@ class _Corpus:
 
 @cache
 def _table(name: str) -> SortedLines:
-    data = resources.files("wordsegment").joinpath(name).read_bytes()
+    data = resources.files(wordsegment).joinpath(name).read_bytes()
     return SortedLines.sorted_from(data.splitlines())
