@@ -78,7 +78,7 @@ def year(number: int) -> str:
 _MONTH = {m[:3]: m for m in words.MONTHS} | {m: m for m in words.MONTHS} | {"Sept": "September"}
 _MONTH_NAMES = "|".join(sorted(_MONTH, key=len, reverse=True))
 _DAY_NUMBER = r"(?P<d>3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
-_YEAR = r"(?:,?[ ](?P<y>(?:1[1-9]|20)\d\d)(?![\d:.%]|[ ]?(?:°|k?W|steps)))?"
+_YEAR = r"(?:,?[ ](?P<y>(?:1[1-9]|20)\d\d)(?![\d:%]|\.\d|[ ]?(?:°|k?W|steps)))?"
 _MONTH_DAY = re.compile(
     rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?[ ]{_DAY_NUMBER}(?![\d:.,]\d|[A-Za-z%°]){_YEAR}"
 )
@@ -86,7 +86,9 @@ _DAY_MONTH = re.compile(
     rf"{LEFT}(?P<the>the[ ])?{_DAY_NUMBER}\.?[ ](?P<of>of[ ])?"
     rf"(?P<m>{_MONTH_NAMES})(?![A-Za-z]){_YEAR}"
 )
-_MONTH_YEAR = re.compile(rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?,?[ ](?P<y>(?:1[1-9]|20)\d\d)(?![\d:.%])")
+_MONTH_YEAR = re.compile(
+    rf"{LEFT}(?P<m>{_MONTH_NAMES})\.?,?[ ](?P<y>(?:1[1-9]|20)\d\d)(?![\d:%]|\.\d)"
+)
 _MONTH_SHORT = re.compile(
     rf"{LEFT}(?P<m>Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\.(?=[ ,]|$)"
 )
@@ -96,13 +98,14 @@ _WEEKDAY = re.compile(
     rf"|(?=[ ](?:{_MONTH_NAMES})(?![a-z]))|(?=[ ]\d))"
 )
 _SLASH_DATE = re.compile(
-    rf"(?P<before>{LEFT}(?:on|by|until|till|from|since|before|after|due|to)[ ])"
+    rf"(?P<before>{LEFT}(?:on|by|until|till|from|since|before|after|due|to|arrives|starts|ends)[ ])"
     rf"(?P<m>1[0-2]|0?[1-9])/(?P<d>3[01]|[12]\d|0?[1-9])(?![\d/])"
 )
 _DECADE = re.compile(rf"{LEFT}(?P<c>1[1-9]|20)?'?(?P<d>[1-9]0)'?s{RIGHT}")
 _ORDINAL = re.compile(
     rf"{LEFT}(?P<n>\d{{1,3}}(?:,\d{{3}}){{0,3}}|\d{{1,9}})(?:st|nd|rd|th){RIGHT}", re.I
 )
+_FEET = re.compile(r"(?<![\d'])([1-9])'[ ]?(1[01]|\d)(?:\"|'')")
 _LIST_NUMBER = re.compile(r"(?:^|(?<=[.!?:;]\s))(?P<n>[1-9]\d?)[.)][ ]+(?=[A-Za-z])")
 _ROMAN = re.compile(
     rf"{LEFT}(?P<before>{'|'.join(words.NUMBERED)})\.?[ ](?P<n>[IVX]{{1,5}}){RIGHT}(?!')"
@@ -183,6 +186,7 @@ class EnglishReader(Reader):
         (r"[ ]?\+[ ]?(?=\w)", " plus "),
         (r"(?<=\w)\+", " plus"),
         (r"(?<=\w)[ ]?=[ ]?(?=\w)", " equals "),
+        (r"[ ]?/[ ]?(?=(?:second|minute|hour|day|week|month|year|night|person)(?![a-z]))", " per "),
         (r"€", " euros"),
         (r"£", " pounds"),
         (r"²", " squared"),
@@ -212,9 +216,8 @@ class EnglishReader(Reader):
         spoken = cardinal(hour % 12 or 12)
         if minute or second:
             spoken += " " + ("oh " if minute < 10 else "") + cardinal(minute)
-        if second:
-            spoken += f" and {self._count(second, 's')}"
-        return f"{spoken} {half.upper()}M"
+        spoken += f" {half.upper()}M"
+        return f"{spoken} and {self._count(second, 's')}" if second else spoken
 
     def tells_time(self, before: str) -> bool:
         return bool(re.search(r"(?:\b(?:at|by|until|since|is|now|from|to)|,|PM|AM)\s$", before))
@@ -306,6 +309,7 @@ class EnglishReader(Reader):
             (_MONTH_SHORT, lambda m: _MONTH[m["m"]]),
             (_SLASH_DATE, lambda m: m["before"] + self.date(None, int(m["m"]), int(m["d"]))),
             (_CALLED, lambda m: m["before"] + self.phone(m["n"])),
+            (_FEET, lambda m: f"{m[1]} foot {m[2]}"),
             (_LIST_NUMBER, lambda m: f"{ordinal(int(m['n']))}, "),
             (_DECADE, self._decade),
             (_ORDINAL, lambda m: ordinal(int(m["n"].replace(",", "")))),
@@ -354,6 +358,12 @@ class EnglishReader(Reader):
         return ordinal(total) if say is ordinal else cardinal(total)
 
     def _capitals(self, match: re.Match[str]) -> str:
+        before = match.string[max(0, match.start() - 2) : match.start()]
+        after = match.string[match.end() : match.end() + 3]
+        if match[0] in ("A", "I", "AM"):
+            # "Plan A" and "6 AM" stay; "THERE IS A LEAK" and "I AM HOME" are shouted words.
+            shouted = (before == "I " or before[:1].isupper()) and re.match(" [A-Z]{2}", after)
+            return match[0].lower() if shouted and match[0] != "I" else match[0]
         return "-".join(_calm(word) for word in match[0].split("-"))
 
 
@@ -363,7 +373,7 @@ def _calm(word: str) -> str:
     if bare in words.SHORT_WORDS or (
         len(bare) > 3 and bare not in words.ACRONYMS and _sounds(bare)
     ):
-        return word if bare == "I" else word.lower()
+        return word.lower()
     return word
 
 

@@ -48,6 +48,8 @@ _SERVICE = re.compile(
     r"(?<![\d.,:A-Za-z-])(?P<n>112|119|110|114|120)(?=[ ]?(?:에|로|으로|번|신고|$))"
 )
 _ACRONYM = re.compile(r"(?<![A-Za-z0-9'&.-])[A-Z]{1,6}(?![A-Za-z]|['&.-][A-Za-z])")
+_PARTICLES = {"은": 0, "는": 0, "이": 1, "가": 1, "을": 2, "를": 2, "과": 3, "와": 3}
+_PAIRS = (("은", "는"), ("이", "가"), ("을", "를"), ("과", "와"))
 _BELOW_ZERO = re.compile(r"(?P<n>-)[ ]?(?=\d+(?:\.\d+)?[ ]?도(?!리|착))")
 
 
@@ -329,7 +331,15 @@ class KoreanReader(Reader):
         return self.clock(int(match["h"]), int(match["m"]), None, half)
 
     def late_rules(self) -> tuple[Rule, ...]:
-        return ((_ACRONYM, lambda m: "".join(_LETTERS[letter] for letter in m[0])),)
+        words = sorted({word.split("}")[-1] for word in self.units.values()}, key=len, reverse=True)
+        agreeing = re.compile(
+            rf"(?<=[{_SINO}한두세네섯곱덟홉열무])(?P<word>시|원|{'|'.join(words)})"
+            rf"(?P<particle>[{''.join(_PARTICLES)}])(?=[ .,!?]|$)"
+        )
+        return (
+            (_ACRONYM, lambda m: "".join(_LETTERS[letter] for letter in m[0])),
+            (agreeing, lambda m: m["word"] + _agreeing(m["word"], m["particle"])),
+        )
 
 
 def sino(number: int) -> str:
@@ -362,6 +372,12 @@ def counted(digits: str, counter: str) -> str:
     if (counter == "시" and number > 12) or (counter == "배" and number > 9):
         return sino(number) + counter
     return native(number) + counter
+
+
+def _agreeing(word: str, particle: str) -> str:
+    """The particle's form after the word as it is said: 06:00은 → 여섯시는."""
+    ends_in_vowel = (ord(word[-1]) - 0xAC00) % 28 == 0
+    return _PAIRS[_PARTICLES[particle]][ends_in_vowel]
 
 
 def month_name(month: int) -> str:

@@ -186,7 +186,8 @@ CLOCK = re.compile(
     rf"{_HALF.format('')}(?![\d:])"
 )
 HOUR = re.compile(
-    rf"(?<![\d:.])(?:(?P<from>1[0-2]|0?[1-9]){DASH})?(?P<h>1[0-2]|0?[1-9])"
+    rf"(?<![\d:.])(?:(?P<from>1[0-2]|0?[1-9])(?:[ ]?(?P<half1>[AaPp])\.?[Mm]\.?)?{DASH})?"
+    r"(?P<h>1[0-2]|0?[1-9])"
     rf"[ ]?(?P<half>[AaPp]){_M}"
 )
 LAPSE = re.compile(
@@ -194,6 +195,10 @@ LAPSE = re.compile(
     r"(?:(?P<h>\d{1,4})[ ]?(?:hours?|hrs?|h),?[ ]?)?"
     r"(?:(?P<m>\d{1,4})[ ]?(?:minutes?|mins?|m),?[ ]?)?"
     r"(?:(?P<s>\d{1,4})[ ]?(?:seconds?|secs?|s))?(?<=[a-z])" + RIGHT
+)
+# 72F and 20C, as many a weather text has them; never with a space.
+BARE_DEGREES = re.compile(
+    r"(?<![A-Za-z0-9_.,])(?P<n>-?\d{1,3}(?:\.\d)?)(?P<unit>[CF])(?![A-Za-z0-9_+#-])"
 )
 MONEY = re.compile(
     rf"{SIGN}(?<![A-Za-z])(?P<before>{_CURRENCY})[ ]?(?P<n1>{MEASURED}){SCALE}"

@@ -89,6 +89,7 @@ class Reader(ABC):
             (patterns.HOUR, self._hour),
             (patterns.LAPSE, self._lapse),
             (patterns.PHONE, lambda m: self.phone(m[0])),
+            (patterns.BARE_DEGREES, lambda m: f"{m['n']}°{m['unit']}"),
             (patterns.MONEY, self._money),
             (patterns.RANGE, self._range),
             (patterns.QUANTITY, self._quantity),
@@ -269,7 +270,8 @@ class Reader(ABC):
         last = self.clock(int(match["h"]), 0, None, half)
         if match["from"] is None:
             return last
-        return self.span(self.clock(int(match["from"]), 0, None, half), last)
+        first_half = (match["half1"] or half).lower()
+        return self.span(self.clock(int(match["from"]), 0, None, first_half), last)
 
     def _lapse(self, match: re.Match[str]) -> str:
         parts = [match[part] for part in "dhms"]

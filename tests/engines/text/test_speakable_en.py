@@ -62,6 +62,8 @@ ANNOUNCEMENTS = {
     "living_room_window and binary_sensor.front_door are open": "living room window and front door are open",
     "Dr. Smith lives on Main St. at 5 St. James Ave.": "Doctor Smith lives on Main Street at five Saint James Avenue.",
     "Baker St. 5, Elm St. We meet at St. Paul on Oak St.": "Baker Street five, Elm Street. We meet at Saint Paul on Oak Street.",
+    "THERE IS A LEAK, I AM HERE, NO ENTRY, plan A at 6 AM, Q&A.": "there is a leak, I am here, no entry, plan A at six AM, Q and A.",
+    "Heat 72F, 5pm-7pm, arrives 11/24, $5/month.": "Heat seventy-two degrees Fahrenheit, five PM to seven PM, arrives November twenty-fourth, five dollars per month.",
     "Party 🎉 tonight!!! Really?? Yes…": "Party tonight! Really? Yes…",
     "See https://www.home-assistant.io/docs/?x=1 now.": "See home assistant dot io now.",
     "Write to anna.berg@example.com.": "Write to anna dot berg at example dot com.",
