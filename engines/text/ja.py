@@ -35,7 +35,7 @@ _MARKS = {
     "！": "!",
     "？": "?",
 }
-_NUMBERS = re.compile(r"/A:(-?\d+)\+(\d+)\+(\d+)/.*/F:(\d+)_")
+_NUMBERS = re.compile(r"/A:(-?\d+)\+(\d+)\+(\d+)/")
 _PAUSE = "_"
 # Phones after which a mora, and so an accent phrase, can end.
 _MORA_ENDS = frozenset(("a", "i", "u", "e", "o", "N", "cl"))
@@ -71,7 +71,7 @@ def _prosody(piece: str) -> Iterator[str]:
         yield now.phone
         if now.to_phrase_end == 1 and after.place == 1 and now.phone in _MORA_ENDS:
             yield "#"
-        elif now.after_accent == 0 and now.place + 1 == after.place and now.place != now.moras:
+        elif now.after_accent == 0 and now.place + 1 == after.place:
             yield "]"
         elif now.place == 1 and after.place == 2:
             yield "["
@@ -85,24 +85,22 @@ class _Label(NamedTuple):
         after_accent: moras since the accent, negative before it (A:a1).
         place: number of the phone's mora in its accent phrase, from 1 (A:a2).
         to_phrase_end: moras left in the phrase, this one included (A:a3).
-        moras: length of the phrase (F:f1).
     """
 
     phone: str
     after_accent: int
     place: int
     to_phrase_end: int
-    moras: int
 
 
 def _parsed(label: str) -> _Label:
     phone = label[label.index("-") + 1 : label.index("+")]
     numbers = _NUMBERS.search(label)
     if numbers is None:
-        return _Label(_PAUSE if phone == "pau" else phone, -1, -1, -1, -1)
-    after_accent, place, to_phrase_end, moras = map(int, numbers.groups())
+        return _Label(_PAUSE if phone == "pau" else phone, -1, -1, -1)
+    after_accent, place, to_phrase_end = map(int, numbers.groups())
     voiced = phone.lower() if phone in "AIUEO" else phone
-    return _Label(voiced, after_accent, place, to_phrase_end, moras)
+    return _Label(voiced, after_accent, place, to_phrase_end)
 
 
 @cache
