@@ -61,6 +61,7 @@ class CantoneseReader(MandarinReader):
     symbols = (
         *((pattern, words.translate(_TRADITIONAL)) for pattern, words in MandarinReader.symbols),
         (r"度電電", "度電"),
+        (r"(?<=[蚊毫])蚊", ""),
     )
     ten_thousands = ("", "萬", "億")
     two = "兩"
