@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from engines.text.speakable import en_words as words
 from engines.text.speakable.patterns import LEFT, RIGHT, UNITS
@@ -352,10 +353,10 @@ class EnglishReader(Reader):
             _sentence_end(match["end"]) if match["w"].endswith(".") else match["end"] or ""
         )
 
-    def _roman(self, numeral: str, say: object) -> str:
+    def _roman(self, numeral: str, say: Callable[[int], str]) -> str:
         values = [{"I": 1, "V": 5, "X": 10}[letter] for letter in numeral]
         total = sum(-v if v < max(values[i:]) else v for i, v in enumerate(values))
-        return ordinal(total) if say is ordinal else cardinal(total)
+        return say(total)
 
     def _capitals(self, match: re.Match[str]) -> str:
         before = match.string[max(0, match.start() - 2) : match.start()]

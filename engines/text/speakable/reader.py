@@ -188,10 +188,6 @@ class Reader(ABC):
         spoken = self.unsigned(_scaled(number, scale))
         return self.signed(number, spoken + self.currencies[currency])
 
-    def moment(self, date: str) -> str:
-        """Say a date where a time may follow."""
-        return date
-
     def address(self, ip: str) -> str:
         """Say a network address."""
         return self.dot.join(self.digits(part) for part in ip.split("."))
@@ -230,7 +226,7 @@ class Reader(ABC):
         dotted = match["s"] == "." and not (self.dots_dates and len(match[0]) == 10)
         if dotted or not (1 <= month <= 12 and 1 <= day <= 31):
             return match[0]
-        return self.moment(self.date(int(match["y"]), month, day))
+        return self.date(int(match["y"]), month, day)
 
     def _date_year_last(self, match: re.Match[str]) -> str:
         first, second = int(match["a"]), int(match["b"])
@@ -238,7 +234,7 @@ class Reader(ABC):
         month, day = (first, second) if month_first else (second, first)
         if not (1 <= month <= 12 and 1 <= day <= 31):
             return match[0]
-        return self.moment(self.date(int(match["y"]), month, day))
+        return self.date(int(match["y"]), month, day)
 
     def _version(self, match: re.Match[str]) -> str:
         parts = (match["parts"] or match["short"]).split(".")
