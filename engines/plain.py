@@ -20,6 +20,10 @@ from numpy.typing import NDArray
 
 from engines.audio import AudioChunk
 from engines.errors import BackendUnavailableError, DeviceError, TextError
+from engines.text.marks import at_pauses, audible
+from engines.text.speakable import speakable
+
+Samples = NDArray[np.float32]
 
 # hibari's memory grows with the square of what it is given at once: 400 words took it to 1.1 GB.
 LONGEST_PIECE = 250
@@ -28,6 +32,12 @@ PEAK_LIMIT = 10 ** (-1 / 20)
 MAX_GAIN = 10 ** (18 / 20)
 ESPEAK_WORDS_PER_MINUTE = 165
 ESPEAK_TIMEOUT = 30.0  # seconds a piece; it speaks 250 characters in well under one
+HIBARI_RATE = 24_000
+# Tags of languages whose home text can be written out, and what the text front end calls them.
+_FRONT_END = {
+    **{tag: tag for tag in ("en", "zh", "yue", "ja", "ko")},
+    **{"cmn": "zh", "zh-cmn": "zh", "zh-yue": "yue"},
+}
 SEED = 0  # the same sentence always sounds the same, so it can be cached
 
 _BREAKS = (
@@ -79,7 +89,8 @@ class PlainVoice:
         """Speak one sentence, a chunk for each piece of at most 250 characters.
 
         Args:
-            text: what to say.
+            text: what to say; home text ("21.5 °C") is written out in the languages of the text
+                front end, pause marks are kept.
             language: one of `languages`, or a regional form of one ("en-GB").
             speed: 1 is the voice's own tempo, 2 twice as fast.
 
@@ -88,16 +99,28 @@ class PlainVoice:
             DeviceError: the espeak-ng program failed.
         """
         tag = self._tag(language)
-        pieces = split_pieces(text)
+        pieces: list[str | float] = []
+        for words, pause in at_pauses(audible(text)):
+            pieces += split_pieces(_written_out(words, tag))
+            pieces += [pause] if pause else []
+        if not pieces:
+            raise TextError("text: there is no word in it to say")
         for number, piece in enumerate(pieces, start=1):
-            if tag == "en":
-                samples = np.asarray(self._hibari(piece, speed=speed, seed=SEED), np.float32)
-                rate = 24_000
-            else:
-                samples, rate = _run_espeak(self._espeak, piece, tag, speed)
-            if not samples.size:
-                raise TextError(f"text: nothing in {piece[:40]!r} can be said in {tag!r}")
-            yield AudioChunk(normalise_loudness(samples, rate), rate, last=number == len(pieces))
+            samples, rate = self._sound(piece, tag, speed)
+            yield AudioChunk(samples, rate, last=number == len(pieces))
+
+    def _sound(self, piece: str | float, tag: str, speed: float) -> tuple[Samples, int]:
+        """Samples and rate of some words, or of a pause in seconds."""
+        if isinstance(piece, float):
+            return np.zeros(round(piece * HIBARI_RATE), np.float32), HIBARI_RATE
+        if tag == "en":
+            samples = np.asarray(self._hibari(piece, speed=speed, seed=SEED), np.float32)
+            rate = HIBARI_RATE
+        else:
+            samples, rate = _run_espeak(self._espeak, piece, tag, speed)
+        if not samples.size:
+            raise TextError(f"text: nothing in {piece[:40]!r} can be said in {tag!r}")
+        return normalise_loudness(samples, rate), rate
 
     def _tag(self, language: str) -> str:
         available = self.languages
@@ -126,17 +149,14 @@ def language_of(text: str, otherwise: str) -> str:
 def split_pieces(text: str, longest: int = LONGEST_PIECE) -> list[str]:
     """Cut a text at sentence ends, then commas, then spaces, then anywhere, into short pieces.
 
-    Raises:
-        TextError: there is no letter or digit to say.
+    Pieces without a letter or digit are left out, so there may be none.
     """
     text = " ".join(text.split())
-    if not any(character.isalnum() for character in text):
-        raise TextError("text: there is no word in it to say")
     pieces = _cut(text, longest, _BREAKS)
     return [piece for piece in pieces if any(character.isalnum() for character in piece)]
 
 
-def normalise_loudness(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
+def normalise_loudness(samples: Samples, sample_rate: int) -> Samples:
     """Bring speech to -20 dB RMS, measured where somebody speaks, with peaks below -1 dB.
 
     Frames of 20 ms that are 30 dB or more under the loudest count as silence.
@@ -167,6 +187,11 @@ def _cut(text: str, longest: int, breaks: tuple[re.Pattern[str], ...]) -> list[s
     return pieces
 
 
+def _written_out(text: str, tag: str) -> str:
+    base = _FRONT_END.get(tag)
+    return text if base is None else speakable(text, base)
+
+
 @lru_cache(maxsize=4)
 def _espeak_languages(program: str) -> tuple[str, ...]:
     """Tags that this espeak-ng lists, with the general form of each ("zh" beside "cmn")."""
@@ -181,7 +206,7 @@ def _espeak_languages(program: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*tags, *aliases]))
 
 
-def _run_espeak(program: str, text: str, tag: str, speed: float) -> tuple[NDArray[np.float32], int]:
+def _run_espeak(program: str, text: str, tag: str, speed: float) -> tuple[Samples, int]:
     words_per_minute = round(ESPEAK_WORDS_PER_MINUTE * speed)
     command = [program, "-v", tag, "-s", str(words_per_minute), "-b", "1", "--stdin", "--stdout"]
     try:

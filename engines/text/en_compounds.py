@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from math import log10
 
-import wordsegment  # type: ignore[import-untyped]
+import wordsegment
 
 from engines.text.sorted_lines import SortedLines
 

@@ -88,7 +88,7 @@ class G2pw:
             TextError: a file is missing or is not what it should be, or the extra is not installed.
         """
         try:
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
             from opencc import OpenCC
         except ModuleNotFoundError as error:
             raise TextError(

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import pyopenjtalk  # type: ignore[import-untyped]
+import pyopenjtalk
 
 from engines.errors import TextError
 

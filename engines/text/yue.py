@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-import ToJyutping  # type: ignore[import-untyped]
+import ToJyutping
 
 from engines.text.data import read_table
 from engines.text.symbols import PUNCTUATION, UNKNOWN

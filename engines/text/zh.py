@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, cast
 
-import jieba  # type: ignore[import-untyped]
-import jieba.posseg  # type: ignore[import-untyped]
+import jieba
+import jieba.posseg
 from pypinyin import Style, lazy_pinyin
 from pypinyin.constants import PHRASES_DICT
 from pypinyin.contrib.tone_convert import to_finals_tone3, to_initials

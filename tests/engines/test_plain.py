@@ -57,6 +57,22 @@ def test_the_same_sentence_sounds_the_same(english: PlainVoice) -> None:
     np.testing.assert_array_equal(first.samples, second.samples)
 
 
+def test_home_text_is_written_out(english: PlainVoice) -> None:
+    written, spelt = (
+        next(english.speak(text, "en"))
+        for text in ("It is -4.5 °C.", "It is minus four point five degrees celsius.")
+    )
+    assert len(written.samples) == pytest.approx(len(spelt.samples), rel=0.1)
+
+
+def test_pause_marks_are_kept(english: PlainVoice) -> None:
+    chunks = list(english.speak('Ready. [pause 500ms] Steady. <break time="1s"/>', "en"))
+    seconds = [len(chunk.samples) / chunk.sample_rate for chunk in chunks]
+    assert [chunk.samples.any() for chunk in chunks] == [True, False, True, False]
+    assert (seconds[1], seconds[3]) == (0.5, 1.0)
+    assert [chunk.last for chunk in chunks] == [False, False, False, True]
+
+
 def test_speed_shortens(english: PlainVoice) -> None:
     slow, fast = (next(english.speak("How fast is this?", "en", speed)) for speed in (0.8, 1.6))
     assert len(fast.samples) < 0.7 * len(slow.samples)
