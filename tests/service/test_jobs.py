@@ -27,7 +27,7 @@ async def queue(synthesizer: FakeSynthesizer) -> AsyncIterator[JobQueue]:
     queue.start()
     yield queue
     synthesizer.gate.set()
-    await asyncio.to_thread(queue.close, 5)
+    await asyncio.to_thread(queue.close, 0.2)
 
 
 async def heard(job: Job) -> list[int]:
