@@ -43,7 +43,10 @@ def test_references_are_averaged_before_anything_is_derived(
     twice = enroller.enrol([first, first], [])
     np.testing.assert_allclose(twice.style, voice.style, atol=1e-6)
     np.testing.assert_allclose(twice.text_style, voice.text_style, atol=1e-6)
-    assert np.abs(both.style - voice.style).max() > 1e-3
+    thrice = enroller.enrol([first, other, other], [])
+    second = 2 * both.style - voice.style
+    np.testing.assert_allclose(thrice.style, (voice.style + 2 * second) / 3, atol=1e-5)
+    assert np.abs(second - voice.style).max() > 1e-3
     assert np.abs(both.style - voice.style).max() < np.abs(lone.style - voice.style).max()
     # Without a text there is nothing to continue: only the style is taken.
     assert (both.semantic_tokens.size, both.phone_ids.size) == (0, 0)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from engines.audio import AudioChunk
 from engines.backends.torch_backend import TorchBackend
 from engines.bert_features import BertFeatures
-from engines.decoders import Streaming
+from engines.decoders import EagerSpeech, Streaming, Utterance, VitsDecoder
 from engines.errors import PromptError, TextError
 from engines.prompt import VoicePrompt
 from engines.sampling import Floats, SamplingParams
@@ -101,6 +103,48 @@ def test_eager_pieces_are_nearly_the_whole(
     # The encoder hears the end of a sentence at its beginning, so equality is not to be had.
     error, level = np.sqrt(np.mean((joined - whole) ** 2)), np.sqrt(np.mean(whole**2))
     assert error < 0.1 * level
+
+
+def test_the_last_eager_piece_is_exact_behind_its_fade(
+    tiny: TorchBackend, voice: VoicePrompt
+) -> None:
+    decoder = VitsDecoder(tiny)
+    random = np.random.default_rng(5)
+    tokens, phones = random.integers(0, 1024, 70), random.integers(1, 700, 9)
+    utterance = Utterance(phones, voice, SEEDED)
+    speech = EagerSpeech(decoder, utterance, Streaming(chunk_tokens=50, eager=True))
+    first = speech.push(tokens[:60].tolist(), False)
+    last = speech.push(tokens.tolist(), True)
+    whole = decoder.whole(tokens, utterance)
+    assert len(first) == 55 * 1280
+    np.testing.assert_allclose(last[2 * 1280 :], whole[57 * 1280 :], atol=1e-5)
+
+
+def test_the_voice_comes_before_the_sentence(
+    tiny: TorchBackend,
+    voice: VoicePrompt,
+    make_sentence: MakeSentence,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[dict[str, Any]] = []
+    session = tiny.load("t2s_prefill")
+
+    def run(feeds: dict[str, Any], keep: Any = ()) -> dict[str, Any]:
+        read.append(dict(feeds))
+        return session.run(feeds, keep)
+
+    sessions = {"t2s_prefill": SimpleNamespace(run=run)}
+    load = tiny.load
+    monkeypatch.setattr(tiny, "load", lambda graph: sessions.get(graph) or load(graph))
+    own = np.full((1024, 9), 0.5, np.float32)
+    theirs = np.full(voice.bert.shape, 0.25, np.float32)
+    features: Any = lambda sentence: own  # noqa: E731
+    sentence = make_sentence(9)
+    list(Synthesizer(tiny, features).speak([sentence], replace(voice, bert=theirs), SEEDED))
+    [feeds] = read
+    assert feeds["phones"][0].tolist() == [*voice.phone_ids, *sentence.phone_ids]
+    assert feeds["prompt"][0].tolist() == voice.semantic_tokens.tolist()
+    np.testing.assert_array_equal(feeds["bert"][0], np.concatenate([theirs, own], axis=1))
 
 
 @pytest.mark.parametrize("eager", [False, True])
