@@ -23,6 +23,7 @@ from engines.prompt import HUBERT_RATE, HUBERT_SILENCE
 from engines.sampling import Floats
 from engines.spectra import filterbank, magnitudes
 
+_SPECTRUM = re.compile(r"(.+)\.spec_part")
 _STRIDES = re.compile(r"::(\d+), ::(\d+)")
 _EVERY = re.compile(r"every (\d+)")
 _LIMITED_RATE = 50  # the early stop counts 50 tokens for every second the model was trained for
@@ -42,18 +43,22 @@ def recompute(folder: Folder, vectors: Vectors) -> Iterator[tuple[str, Any]]:
 
 
 def _references(folder: Folder, vectors: Vectors, voice: _Voices) -> Iterator[tuple[str, Any]]:
-    for name in ("ref", "ref2"):
+    for match in filter(None, map(_SPECTRUM.fullmatch, vectors.names)):
+        name = match.group(1)
         spectrum = voice.spectrum(f"{name}.wav")
-        strides = _STRIDES.search(folder.description("pipeline", f"{name}.spec_part"))
+        strides = _STRIDES.search(folder.description("pipeline", match.group(0)))
         bins, frames = map(int, strides.groups()) if strides else (16, 16)
         yield f"{name}.spec_frames", np.array(spectrum.shape)
-        yield f"{name}.spec_part", spectrum[0, ::bins, ::frames]
+        yield match.group(0), spectrum[0, ::bins, ::frames]
     recording = load_recording(folder.root / "ref.wav")
     yield "ref.wav16k", resample_soxr(recording.samples, recording.sample_rate, HUBERT_RATE)
     yield "ref.prompt_semantic", voice.tokens("ref.wav", "s2_v2")
-    every = _EVERY.search(folder.description("pipeline", "v2Pro.ref16k_part"))
-    yield "v2Pro.ref16k_part", voice.wave16k("ref.wav")[:: int(every.group(1)) if every else 64]
-    yield "v2Pro.sv_emb", voice.speaker("ref.wav")
+    if "v2Pro.ref16k_part" in vectors:
+        every = _EVERY.search(folder.description("pipeline", "v2Pro.ref16k_part"))
+        step = int(every.group(1)) if every else 64
+        yield "v2Pro.ref16k_part", voice.wave16k("ref.wav")[::step]
+    if "v2Pro.sv_emb" in vectors:
+        yield "v2Pro.sv_emb", voice.speaker("ref.wav")
 
 
 def _scenario(voice: _Voices, name: str, request: dict[str, Any]) -> Iterator[tuple[str, Any]]:

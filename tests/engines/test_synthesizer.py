@@ -12,7 +12,14 @@ import pytest
 from engines.audio import AudioChunk
 from engines.backends.torch_backend import TorchBackend
 from engines.bert_features import BertFeatures
-from engines.decoders import EagerSpeech, Streaming, Utterance, VitsDecoder
+from engines.decoders import (
+    FLOW_CONTEXT,
+    GENERATOR_CONTEXT,
+    EagerSpeech,
+    Streaming,
+    Utterance,
+    VitsDecoder,
+)
 from engines.errors import PromptError, TextError
 from engines.prompt import VoicePrompt
 from engines.sampling import Floats, SamplingParams
@@ -118,6 +125,27 @@ def test_the_last_eager_piece_is_exact_behind_its_fade(
     whole = decoder.whole(tokens, utterance)
     assert len(first) == 55 * 1280
     np.testing.assert_allclose(last[2 * 1280 :], whole[57 * 1280 :], atol=1e-5)
+
+
+def test_the_contexts_are_as_far_as_a_frame_is_heard(tiny: TorchBackend) -> None:
+    random = np.random.default_rng(0)
+    latent = random.normal(size=(1, 8, 120)).astype(np.float32)
+    changed = latent.copy()
+    changed[:, :, 60] += 100
+
+    def reach(graph: str, style: str, width: int, output: str, rows: int) -> int:
+        derived = {style: random.normal(0, 0.3, (1, width, 1)).astype(np.float32)}
+        before, after = (
+            tiny.load(graph).run({"latent": array, **derived})[output].reshape(rows, 120, -1)
+            for array in (latent, changed)
+        )
+        return int(np.abs(np.flatnonzero((before != after).any(axis=(0, 2))) - 60).max())
+
+    assert reach("vits_flow", "flow_style", 6144, "flowed", 8) == FLOW_CONTEXT
+    assert reach("vits_generate", "voice_style", 64, "audio", 1) in (
+        GENERATOR_CONTEXT - 1,
+        GENERATOR_CONTEXT,
+    )
 
 
 def test_the_voice_comes_before_the_sentence(
