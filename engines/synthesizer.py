@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
@@ -80,6 +81,14 @@ class Synthesizer:
                 f"voice: was made with model {prompt.model}, this is {self.model.identity}"
             )
         definite = (params or SamplingParams()).with_seed()
+        rate = self.model.sample_rate
+        sentences = iter(sentences)
+        opening = next(sentences, None)
+        if opening is not None and opening.pause and not opening.phone_ids:
+            # A pause that the author asked for before the first word; there is none to hang it on.
+            yield AudioChunk(np.zeros(round(opening.pause * rate), np.float32), rate, 0, False)
+        elif opening is not None:
+            sentences = itertools.chain([opening], sentences)
         waiting: list[PhonemizedText] = []
 
         def prepared() -> Iterator[Sentence]:
@@ -95,9 +104,9 @@ class Synthesizer:
             for samples, last in voice.say(said, stream):
                 if cancelled():
                     return
-                silence = round(max(pause, said.pause) * self.model.sample_rate) if last else 0
+                silence = round(max(pause, said.pause) * rate) if last else 0
                 samples = np.concatenate([samples, np.zeros(silence, np.float32)])
-                yield AudioChunk(samples, self.model.sample_rate, number, last)
+                yield AudioChunk(samples, rate, number, last)
             if stream.cut:
                 _LOG.warning("cut after %d tokens: %r", len(stream.tokens), said.text[:80])
             if stream.finished:

@@ -72,6 +72,17 @@ def test_silence_follows_each_sentence(
     assert np.array_equal(asked.samples, np.append(speech, np.zeros(16_000, np.float32)))
 
 
+def test_a_pause_before_the_first_word_is_kept(
+    synthesizer: Synthesizer, voice: VoicePrompt, make_sentence: MakeSentence
+) -> None:
+    pause = PhonemizedText("", "en", (), (), 0.5)
+    silence, speech = synthesizer.speak([pause, make_sentence(9, 1)], voice, SEEDED)
+    assert (len(silence.samples), silence.samples.any()) == (16_000, False)
+    assert (silence.sentence, silence.last) == (speech.sentence, False)
+    alone = next(synthesizer.speak([make_sentence(9, 1)], voice, SEEDED))
+    assert np.array_equal(speech.samples, alone.samples)
+
+
 @pytest.mark.parametrize("speed", [0.8, 1.0, 1.25])
 @pytest.mark.parametrize("chunk_tokens", [1, 5, 100])
 def test_pieces_are_the_whole(
