@@ -83,3 +83,15 @@ def test_modes_choose_the_language_by_their_text(mode: str, text: str, said: str
 def test_unknown_language_is_refused_by_name(language: str) -> None:
     with pytest.raises(TextError, match=re.escape(repr(language))):
         speakable("Hallo", language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("chain", ["2-3-4", "0-0-0-0-0-0-0-0", "10–11–12"])
+def test_a_chain_of_numbers_is_settled_in_one_reading(language: str, chain: str) -> None:
+    said = speakable(chain, language)
+    assert speakable(said, language) == said
+
+
+def test_only_two_numbers_make_a_range() -> None:
+    assert speakable("2-3", "en") == "two to three"
+    assert speakable("2-3-4", "en") == "two-three-four"
