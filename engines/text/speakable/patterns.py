@@ -215,7 +215,8 @@ _A = rf"{SIGN.replace('sign', 'sa')}{START}(?P<a>{MEASURED})"
 _B = rf"(?P<sb>[-+])?(?P<b>{MEASURED})"
 # The last two of "2-3-4" are no range: said as one, the next reading would find another before it.
 RANGE = re.compile(
-    rf"(?<!\d[-‐‑–—~])(?<!\d[-‐‑–—~][-+]){_A}[ ]?(?P<ua>{UNIT})?{DASH}{_B}(?:[ ]?(?P<ub>{UNIT}){UNIT_END})?(?![\d-])(?!\.\d)(?![ ]?=)"
+    rf"(?<!\d[-‐‑–—~])(?<!\d[-‐‑–—~][-+])"
+    rf"{_A}[ ]?(?P<ua>{UNIT})?{DASH}{_B}(?:[ ]?(?P<ub>{UNIT}){UNIT_END})?(?![\d-])(?!\.\d)(?![ ]?=)"
 )
 QUANTITY = re.compile(
     rf"{SIGN}{START}(?<![A-Za-z_])(?P<n>{MEASURED})[ ]?(?P<unit>{UNIT}){UNIT_END}"
