@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -18,9 +17,10 @@ from service.errors import ServiceError
 from service.health import Health, read_server_id
 from service.http_api import HttpApi
 from service.jobs import JobQueue
-from service.ladder import Ladder, Rung
+from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
 from service.plain_rung import PlainRung
+from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
 from service.voices import VoiceStore
 from service.wyoming_server import WyomingServer
@@ -28,8 +28,7 @@ from service.wyoming_server import WyomingServer
 _LOGGER = logging.getLogger(__name__)
 HEALTH = web.AppKey("health", Health)
 SELF_TEST = "Ready."
-SELF_TEST_SECONDS = (0.2, 5.0)
-SELF_TEST_LEVEL = 0.01  # RMS below which the self-test counts as silence
+PROBE_EVERY = 1.0  # seconds between looks at rungs that are down
 
 
 def plain_only() -> Sequence[Rung]:
@@ -55,6 +54,7 @@ def create_app(
     voices = VoiceStore(ladder.languages, PlainRung.version, ladder.rung)
     cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
     metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
     speech = Speech(
         queue,
         voices,
@@ -90,17 +90,28 @@ def create_app(
         queue.start()
         if wyoming is not None:
             await wyoming.start()
-        test = asyncio.create_task(_self_test(speech, health))
+        tasks = [
+            asyncio.create_task(_self_test(speech, health)),
+            asyncio.create_task(_probe(ladder)),
+        ]
         yield
         if wyoming is not None:
             await wyoming.stop()
-        test.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await test
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(queue.close)
+        ladder.close()
 
     app.cleanup_ctx.append(run)
     return app
+
+
+async def _probe(ladder: Ladder) -> None:
+    """Look for the rungs that are down."""
+    while True:
+        await asyncio.sleep(PROBE_EVERY)
+        await asyncio.to_thread(ladder.probe)
 
 
 async def _self_test(speech: Speech, health: Health) -> None:
@@ -118,12 +129,8 @@ async def _self_test(speech: Speech, health: Health) -> None:
         health.failure = f"the self-test failed: {error}"
         _LOGGER.error(health.failure)
         return
-    samples = np.concatenate(heard)
-    shortest, longest = SELF_TEST_SECONDS
-    level = float(np.sqrt(np.mean(np.square(samples))))
-    if not shortest <= len(samples) / rate <= longest or level < SELF_TEST_LEVEL:
-        seconds = len(samples) / rate
-        health.failure = f"the self-test sounds wrong: {seconds:.2f} s at level {level:.4f}"
+    if (problem := wrong_sound(np.concatenate(heard), rate)) is not None:
+        health.failure = f"the self-test failed: {problem}"
         _LOGGER.error(health.failure)
         return
     health.ready = True

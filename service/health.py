@@ -32,13 +32,17 @@ class Health:
 
     def snapshot(self) -> dict[str, Any]:
         """The answer of GET /health."""
-        waiting = "unavailable" if self.failure else "loading"
+        if not self.ready:
+            status = "unavailable" if self.failure else "loading"
+        else:
+            status = "ok" if self.ladder.reason is None else "degraded"
         return {
             "id": self.server_id,
-            "status": "ok" if self.ready else waiting,
+            "status": status,
             "version": __version__,
             "rung": self.ladder.rung,
-            "reason": self.failure,
+            "reason": self.failure or self.ladder.reason,
+            "rungs": self.ladder.snapshot(),
             "model": None,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
             "uptime": round(monotonic() - self.started, 1),

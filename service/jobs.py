@@ -46,12 +46,17 @@ class Priority(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One sentence and how to say it."""
+    """One sentence and how to say it.
+
+    Attributes:
+        fallback: how far down the ladder it may be taken, a `ladder.Fallback`.
+    """
 
     text: str
     voice: str
     language: str
     speed: float = 1.0
+    fallback: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class SpokenChunk:
     rung: str
 
 
-Speak = Callable[[Utterance], Iterator[SpokenChunk]]
+Speak = Callable[[Utterance, Callable[[], bool]], Iterator[SpokenChunk]]
 
 
 class Job:
@@ -125,7 +130,8 @@ class JobQueue:
     """A bounded number of jobs and the thread that speaks them.
 
     Args:
-        speak: speaks one sentence; called on the queue's thread only.
+        speak: speaks one sentence, and stops when what it is given says so; called on the queue's
+            thread only.
         limit: jobs that may be in the queue, the one being spoken counted in.
         longest_wait: seconds; a job whose first audio is predicted to take longer is not accepted.
     """
@@ -269,7 +275,7 @@ class JobQueue:
     def _speak_sentence(self, job: Job, sentence: Utterance, number: int) -> None:
         began = monotonic()
         self._now = (sentence, began)
-        chunks = self._speak(sentence)
+        chunks = self._speak(sentence, job.cancelled.is_set)
         try:
             for chunk in chunks:
                 if job.cancelled.is_set():

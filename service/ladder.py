@@ -1,73 +1,215 @@
-"""The ladder: who speaks now, and who speaks when that one cannot."""
+"""The ladder: who speaks now, who speaks when that one cannot, and the way back up.
+
+A rung that fails or keeps silent too long is stepped down from at once: the sentence at hand is
+said by the next one. It is tried again in the background, after a pause that doubles with every
+failure, and is stepped up to when it has spoken well twice in a row.
+"""
 
 from __future__ import annotations
 
+import enum
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
 
-from engines.audio import AudioChunk
+import numpy as np
+
 from engines.errors import EngineError, TextError
-from service.errors import from_engine
+from service.errors import SynthesisFailed, from_engine
 from service.jobs import SpokenChunk, Utterance
+from service.rung_worker import Cancelled, Rung, RungWorker
 
 _LOGGER = logging.getLogger(__name__)
+FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between a step down and the next try
+GOOD_TRIES = 2
+PROBE = Utterance("Ready.", "", "en")
+PROBE_SECONDS = (0.2, 8.0)
+PROBE_LEVEL = 0.01  # RMS below which a try counts as silence
 
 
-class Rung(Protocol):
-    """Something that can speak."""
+class Fallback(enum.IntEnum):
+    """How far down a request may be taken."""
+
+    NONE = 0  # the best rung or none
+    CPU = 1  # any but the plain voice
+    PLAIN = 2
+
+
+@dataclass(slots=True)
+class _Step:
+    """A rung and how it is."""
+
+    worker: RungWorker
+    reason: str | None = None  # why it is down, None while it is up
+    since: float = 0.0
+    retry_at: float = 0.0
+    retry_after: float = FIRST_RETRY
+    good_tries: int = 0
 
     @property
     def name(self) -> str:
-        """What answers call it: tensorrt, onnxruntime, plain."""
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Language tags that it speaks."""
-
-    def speak(self, utterance: Utterance) -> Iterator[AudioChunk]:
-        """Speak one sentence.
-
-        Raises:
-            TextError: it cannot say this.
-            EngineError: it cannot speak.
-        """
+        return self.worker.rung.name
 
 
 class Ladder:
-    """Rungs, the best first; at least one."""
+    """Rungs, the best first and the plain voice last.
+
+    Args:
+        rungs: at least one.
+
+    Attributes:
+        on_step: told (from, to, code) whenever another rung becomes the one that speaks.
+    """
 
     def __init__(self, rungs: Sequence[Rung]) -> None:
-        self._rungs = tuple(rungs)
+        self.on_step: Callable[[str, str, str], None] = lambda before, after, code: None
+        self._steps = [_Step(RungWorker(rung)) for rung in rungs]
+        self._lock = threading.Lock()
 
     @property
     def rung(self) -> str:
         """The rung that would speak now."""
-        return self._rungs[0].name
+        return next(
+            (step.name for step in self._steps if step.reason is None), self._steps[-1].name
+        )
+
+    @property
+    def best(self) -> str:
+        """The rung that speaks when all is well."""
+        return self._steps[0].name
+
+    @property
+    def reason(self) -> str | None:
+        """Why the best rung does not speak, None while it does."""
+        return self._steps[0].reason
 
     @property
     def languages(self) -> tuple[str, ...]:
         """Language tags that some rung speaks, the best rung's first."""
-        return tuple(dict.fromkeys(tag for rung in self._rungs for tag in rung.languages))
+        rungs = (step.worker.rung for step in self._steps)
+        return tuple(dict.fromkeys(tag for rung in rungs for tag in rung.languages))
 
-    def speak(self, utterance: Utterance) -> Iterator[SpokenChunk]:
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Every rung, whether it is up, and if not why and since how many seconds."""
+        now = monotonic()
+        return [
+            {
+                "name": step.name,
+                "up": step.reason is None,
+                "reason": step.reason,
+                "since": None if step.reason is None else round(now - step.since, 1),
+            }
+            for step in self._steps
+        ]
+
+    def speak(
+        self, utterance: Utterance, cancelled: Cancelled = lambda: False
+    ) -> Iterator[SpokenChunk]:
         """Speak on the best rung that can; a rung that fails hands the sentence to the next.
 
         A rung that fails in the middle of a sentence makes the next one say the whole sentence: a
-        word heard twice is better than one never heard.
+        word heard twice is better than one never heard. When every rung that is up has failed,
+        those that are down are tried too before the sentence is given up.
 
         Raises:
-            ServiceError: no rung could say it.
+            ServiceError: no rung that the request allows could say it.
         """
-        failure: EngineError | None = None
-        for rung in self._rungs:
+        allowed = self._allowed(utterance)
+        failure: Exception | None = None
+        for step in sorted(allowed, key=lambda step: step.reason is not None):
             try:
-                for audio in rung.speak(utterance):
-                    yield SpokenChunk(audio, rung.name)
+                for audio in step.worker.speak(utterance, cancelled):
+                    yield SpokenChunk(audio, step.name)
                 return
-            except EngineError as error:
-                level = logging.INFO if isinstance(error, TextError) else logging.ERROR
-                _LOGGER.log(level, "rung %s could not speak: %s", rung.name, error.code)
+            except TextError as error:
+                _LOGGER.info("rung %s cannot say this: %s", step.name, error.code)
                 failure = error
-        assert failure is not None
-        raise from_engine(failure) from failure
+            except Exception as error:
+                if not isinstance(error, EngineError):
+                    _LOGGER.exception("rung %s failed in a way it should not", step.name)
+                self._fall(step, error)
+                failure = error
+        if isinstance(failure, EngineError):
+            raise from_engine(failure) from failure
+        raise SynthesisFailed("speaking failed; the log says why") from failure
+
+    def probe(self) -> None:
+        """Try the rungs that are down and whose time has come; blocks, so not on the event loop."""
+        for step in self._steps:
+            if step.reason is None or monotonic() < step.retry_at:
+                continue
+            problem = _try(step.worker)
+            with self._lock:
+                if problem is None:
+                    step.good_tries += 1
+                    step.retry_at = 0.0
+                    if step.good_tries >= GOOD_TRIES:
+                        self._rise(step)
+                else:
+                    _LOGGER.info("rung %s is not back yet: %s", step.name, problem)
+                    step.good_tries = 0
+                    step.retry_after = min(step.retry_after * 2, LAST_RETRY)
+                    step.retry_at = monotonic() + step.retry_after
+
+    def close(self) -> None:
+        """Let the rungs' threads end."""
+        for step in self._steps:
+            step.worker.close()
+
+    def _allowed(self, utterance: Utterance) -> list[_Step]:
+        last = self._steps[-1]
+        able = [step for step in self._steps if step is last or step.worker.rung.speaks(utterance)]
+        best = able[0]  # for the plain voice that is the plain rung
+        match Fallback(utterance.fallback):
+            case Fallback.NONE:
+                return [best]
+            case Fallback.CPU:
+                return [step for step in able if step is best or step is not last]
+            case Fallback.PLAIN:
+                return able
+
+    def _fall(self, step: _Step, error: Exception) -> None:
+        with self._lock:
+            before = self.rung
+            code = getattr(error, "code", "failed")
+            if step.reason is None:
+                step.since, step.retry_after = monotonic(), FIRST_RETRY
+            step.reason, step.good_tries = f"{code}: {error}", 0
+            step.retry_at = monotonic() + step.retry_after
+            self._tell(before, code)
+
+    def _rise(self, step: _Step) -> None:
+        before = self.rung
+        step.reason = None
+        self._tell(before, "recovered")
+
+    def _tell(self, before: str, code: str) -> None:
+        if (after := self.rung) != before:
+            _LOGGER.warning("ladder: from %s to %s (%s)", before, after, code)
+            self.on_step(before, after, code)
+
+
+def _try(worker: RungWorker) -> str | None:
+    """Speak a word; what is wrong with it, None if it sounds right."""
+    samples: list[np.ndarray] = []
+    rate = 1
+    try:
+        for chunk in worker.speak(PROBE, lambda: False):
+            samples.append(chunk.samples)
+            rate = chunk.sample_rate
+    except Exception as error:
+        return str(error)
+    return wrong_sound(np.concatenate(samples) if samples else np.zeros(0), rate)
+
+
+def wrong_sound(samples: np.ndarray, rate: int) -> str | None:
+    """What is wrong with the sound of one spoken word, None if nothing is."""
+    seconds = len(samples) / rate
+    level = float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0
+    shortest, longest = PROBE_SECONDS
+    if shortest <= seconds <= longest and level >= PROBE_LEVEL:
+        return None
+    return f"a word sounds wrong: {seconds:.2f} s at level {level:.4f}"

@@ -47,6 +47,12 @@ class Metrics:
             buckets=_RATIOS,
             registry=registry,
         )
+        self.steps = Counter(
+            "speech_ladder_steps",
+            "Changes of the rung that speaks, by where from, where to and why",
+            ["before", "after", "code"],
+            registry=registry,
+        )
         self.audio_seconds = Counter(
             "speech_audio_seconds", "Audio handed out", ["rung"], registry=registry
         )

@@ -8,18 +8,27 @@ from importlib.metadata import version
 from engines.audio import AudioChunk
 from engines.plain import PlainVoice
 from service.jobs import Utterance
+from service.rung_worker import Cancelled
 
 
 class PlainRung:
     """The plain voice, as the ladder wants it; it is the same for every requested voice."""
 
     name = "plain"
+    patience = None
     version = f"hibari {version('hibari-tts')}"
 
     def __init__(self) -> None:
         self._voice = PlainVoice()
         self.languages = self._voice.languages
 
-    def speak(self, utterance: Utterance) -> Iterator[AudioChunk]:
+    def speaks(self, utterance: Utterance) -> bool:
+        """It stands in for every voice."""
+        return True
+
+    def speak(self, utterance: Utterance, cancelled: Cancelled) -> Iterator[AudioChunk]:
         """Speak one sentence; errors as `PlainVoice.speak`."""
-        return self._voice.speak(utterance.text, utterance.language, utterance.speed)
+        for chunk in self._voice.speak(utterance.text, utterance.language, utterance.speed):
+            yield chunk
+            if cancelled():
+                return

@@ -13,6 +13,7 @@ from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
 from service.jobs import Priority
+from service.ladder import Fallback
 from service.speaking import Speaking
 from service.speech import FASTEST, SLOWEST, SpeechRequest
 
@@ -25,6 +26,7 @@ _VOICE_FIELDS: dict[Any, Any] = {
     ),
     vol.Optional("sample_rate"): vol.In(PLAYABLE_RATES),
     vol.Optional("priority", default="normal"): vol.In([each.name.lower() for each in Priority]),
+    vol.Optional("fallback", default="plain"): vol.In([each.name.lower() for each in Fallback]),
     vol.Optional("expires"): vol.All(vol.Any(int, float), vol.Range(0, LONGEST_EXPIRY)),
 }
 # OpenAI's clients send these; one model and one way to stream are what there is.
@@ -63,6 +65,7 @@ def speech_request(
         client=client,
         priority=Priority[fields["priority"].upper()],
         expires=fields.get("expires"),
+        fallback=Fallback[fields["fallback"].upper()],
     )
 
 
@@ -100,6 +103,7 @@ _LIMITS: dict[str, Any] = {
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,
     "priority": [each.name.lower() for each in Priority],
+    "fallback": [each.name.lower() for each in Fallback],
     "expires": [0, LONGEST_EXPIRY],
 }
 

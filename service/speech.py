@@ -16,6 +16,7 @@ from engines.plain import language_of
 from service.cache import ClipCache
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from service.ladder import Fallback
 from service.metrics import Metrics
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking
@@ -39,6 +40,7 @@ class SpeechRequest:
         client: who asks behind that door; clients take turns.
         priority: alerts go before normal requests, those before background ones.
         expires: seconds after which it is not worth saying, None for always.
+        fallback: how far down the ladder it may be taken.
         fresh: speak again even what was spoken before.
     """
 
@@ -50,6 +52,7 @@ class SpeechRequest:
     client: str = ""
     priority: Priority = Priority.NORMAL
     expires: float | None = None
+    fallback: Fallback = Fallback.PLAIN
     fresh: bool = False
 
 
@@ -170,7 +173,7 @@ class Speech:
 
     def _utterance(self, text: str, request: SpeechRequest, voice: Voice) -> Utterance:
         language = request.language or language_of(text, self._language)
-        return Utterance(text, voice.id, language, request.speed)
+        return Utterance(text, voice.id, language, request.speed, request.fallback)
 
     def _clip(self, said: list[Utterance], voice: Voice) -> Path:
         sentences = [[each.text, each.language, each.speed] for each in said]

@@ -43,7 +43,12 @@ class FakeSynthesizer:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def speak(self, utterance: Utterance) -> Iterator[AudioChunk]:
+    patience: float | None = None
+
+    def speaks(self, utterance: Utterance) -> bool:
+        return True
+
+    def speak(self, utterance: Utterance, cancelled: Callable[[], bool]) -> Iterator[AudioChunk]:
         self.said.append(utterance)
         if self.fails or "FAIL" in utterance.text:
             raise RuntimeError("the fake was told to fail")

@@ -320,7 +320,7 @@ async def test_unknown_routes_are_json_errors(
 async def test_a_rung_that_sounds_wrong_is_never_ready(
     start_service: StartService, synthesizer: FakeSynthesizer, chunks: list[AudioChunk]
 ) -> None:
-    synthesizer.speak = lambda utterance: iter(chunks)  # type: ignore[method-assign]
+    synthesizer.speak = lambda utterance, cancelled: iter(chunks)  # type: ignore[method-assign]
     service = await start_service()
     async with service.session.get(f"{service.url}/ready") as response:
         error = (await response.json())["error"]

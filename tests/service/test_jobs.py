@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def say(text: str) -> Utterance:
 
 @pytest.fixture
 async def queue(synthesizer: FakeSynthesizer) -> AsyncIterator[JobQueue]:
-    def speak(utterance: Utterance) -> Iterator[SpokenChunk]:
-        for chunk in synthesizer.speak(utterance):
+    def speak(utterance: Utterance, cancelled: Callable[[], bool]) -> Iterator[SpokenChunk]:
+        for chunk in synthesizer.speak(utterance, cancelled):
             yield SpokenChunk(chunk, "fake")
 
     queue = JobQueue(speak, 2, longest_wait=60.0)
