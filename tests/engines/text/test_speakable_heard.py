@@ -1,8 +1,8 @@
 # ruff: noqa: SIM905 - an announcement a line.
 """The plain voice says 100 home announcements, and Whisper hears the words a speaker would say.
 
-`heard_en.tsv` has what a home writes and, written by hand and not by `speakable`, the words that
-should be heard. Whisper writes numbers as it likes, so both sides become single digits first.
+`heard_en.tsv` has what a home writes and the words that should be heard; a person has read every
+line. Whisper writes numbers as it likes, so both sides become single digits first.
 """
 
 from __future__ import annotations
