@@ -13,6 +13,7 @@ from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
 from service.clips import ClipShelf
 from service.config import Settings
+from service.discovery import HTTP_TYPE, WYOMING_TYPE, Discovery, reachable_addresses
 from service.errors import ServiceError
 from service.health import Health, read_server_id
 from service.http_api import HttpApi
@@ -86,6 +87,12 @@ def create_app(
             settings.host, settings.wyoming_port, speech, voices, settings.sample_rate
         )
 
+    ports = {HTTP_TYPE: settings.port, WYOMING_TYPE: settings.wyoming_port}
+    addresses = reachable_addresses(settings.host) if settings.announce else []
+    discovery = Discovery(
+        health.server_id, addresses, {kind: port for kind, port in ports.items() if port}
+    )
+
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
         if wyoming is not None:
@@ -94,12 +101,16 @@ def create_app(
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(_probe(ladder)),
         ]
+        if addresses:
+            # In the background, since it asks the network for seconds whether its name is free.
+            tasks.append(asyncio.create_task(discovery.start()))
         yield
         if wyoming is not None:
             await wyoming.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await discovery.stop()
         await asyncio.to_thread(queue.close)
         ladder.close()
 

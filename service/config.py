@@ -53,6 +53,9 @@ class Settings:
     allow_anonymous: bool = _setting(
         False, vol.Boolean(), "let other machines use the service without a token"
     )
+    announce: bool = _setting(
+        True, vol.Boolean(), "tell the local network where the service is (zeroconf)"
+    )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
     )
