@@ -21,6 +21,7 @@ from service.jobs import JobQueue
 from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
 from service.plain_rung import PlainRung
+from service.prerender import Prerenderer
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
 from service.voices import VoiceStore
@@ -66,6 +67,7 @@ def create_app(
         sentence_pause=settings.sentence_pause,
     )
     clips = ClipShelf(settings.data / "clips")
+    prerenderer = Prerenderer(speech)
     token = required_token(
         settings.host,
         settings.token,
@@ -76,7 +78,14 @@ def create_app(
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
     health = Health(read_server_id(settings.data), queue, ladder)
     api = HttpApi(
-        speech, voices, clips, health, metrics, sample_rate=settings.sample_rate, token=token
+        speech,
+        voices,
+        clips,
+        prerenderer,
+        health,
+        metrics,
+        sample_rate=settings.sample_rate,
+        token=token,
     )
     app = api.application()
     app[HEALTH] = health
@@ -107,6 +116,7 @@ def create_app(
         yield
         if wyoming is not None:
             await wyoming.stop()
+        await prerenderer.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -15,7 +15,8 @@ from service.errors import NotReady, errors_as_json
 from service.formats import FORMATS, Encoder
 from service.health import Health
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
-from service.requests import SPEECH, check, encoded, read_json, speech_request
+from service.prerender import Prerenderer
+from service.requests import PRERENDER, SPEECH, check, encoded, read_json, speech_request
 from service.speaking import Speaking
 from service.speech import Speech
 from service.voices import VoiceStore
@@ -30,7 +31,7 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, health, metrics: the parts that answer.
+        speech, voices, clips, prerenderer, health, metrics: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
     """
@@ -40,6 +41,7 @@ class HttpApi:
         speech: Speech,
         voices: VoiceStore,
         clips: ClipShelf,
+        prerenderer: Prerenderer,
         health: Health,
         metrics: Metrics,
         *,
@@ -49,6 +51,7 @@ class HttpApi:
         self._speech = speech
         self._voices = voices
         self._clips = clips
+        self._prerenderer = prerenderer
         self._health = health
         self._sample_rate = sample_rate
         self._metrics = metrics
@@ -69,6 +72,8 @@ class HttpApi:
                 web.get("/v1/audio/speech/stream", stream),
                 web.post("/v1/clips", self._post_clip),
                 web.get("/clips/{file}", self._get_clip),
+                web.post("/v1/prerender", self._post_prerender),
+                web.get("/v1/prerender/{id}", self._get_prerender),
                 web.get("/v1/voices", self._get_voices),
                 web.get("/metrics", self._get_metrics),
                 web.get("/health", self._get_health),
@@ -125,6 +130,18 @@ class HttpApi:
                 "voice": speaking.voice.id,
             }
         )
+
+    async def _post_prerender(self, request: web.Request) -> web.Response:
+        fields = check(PRERENDER, read_json(await request.read()))
+        client = request.remote or ""
+        wanted = [
+            speech_request(fields, text, door="prerender", client=client)
+            for text in fields["texts"]
+        ]
+        return web.json_response(self._prerenderer.start(wanted).as_dict(), status=202)
+
+    async def _get_prerender(self, request: web.Request) -> web.Response:
+        return web.json_response(self._prerenderer.get(request.match_info["id"]).as_dict())
 
     async def _get_clip(self, request: web.Request) -> web.FileResponse:
         path = await asyncio.to_thread(self._clips.path, request.match_info["file"])

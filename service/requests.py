@@ -17,6 +17,7 @@ from service.ladder import Fallback
 from service.speaking import Speaking
 from service.speech import FASTEST, SLOWEST, SpeechRequest
 
+MOST_TEXTS = 500  # of one batch to prerender
 LONGEST_EXPIRY = 86_400.0  # seconds
 _VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("voice"): vol.All(str, vol.Length(min=1, max=100)),
@@ -41,6 +42,13 @@ SPEECH = vol.Schema(
         vol.Optional("response_format", default="mp3"): vol.In(list(FORMATS)),
         **_VOICE_FIELDS,
         **_OPENAI_FIELDS,
+    }
+)
+PRERENDER = vol.Schema(
+    {
+        vol.Required("texts"): vol.All([str], vol.Length(1, MOST_TEXTS)),
+        **{key: rule for key, rule in _VOICE_FIELDS.items() if key.schema != "priority"},
+        vol.Optional("priority", default="background"): "background",
     }
 )
 STREAM_START = vol.Schema(
@@ -104,6 +112,7 @@ _LIMITS: dict[str, Any] = {
     "voice": 100,
     "priority": [each.name.lower() for each in Priority],
     "fallback": [each.name.lower() for each in Fallback],
+    "texts": MOST_TEXTS,
     "expires": [0, LONGEST_EXPIRY],
 }
 
