@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import soundfile
@@ -32,6 +33,9 @@ class Writer(Protocol):
     def finish(self) -> bytes:
         """The last bytes."""
 
+    def close(self) -> None:
+        """Let go of everything; may be called at any time, more than once."""
+
 
 class PcmWriter:
     """16-bit little-endian samples behind an optional header."""
@@ -48,6 +52,9 @@ class PcmWriter:
     def finish(self) -> bytes:
         """The header, if there never was a sample."""
         return self.write(np.zeros(0, np.float32))
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
 
 class SoundfileWriter:
@@ -79,6 +86,10 @@ class SoundfileWriter:
         """What the encoder still held."""
         self._file.close()
         return self._take(self._buffer.getbuffer().nbytes)
+
+    def close(self) -> None:
+        """Close the encoder before its buffer goes, which it would still write to."""
+        self._file.close()
 
     def _take(self, end: int) -> bytes:
         data = bytes(self._buffer.getbuffer()[self._sent : end])
@@ -126,6 +137,9 @@ def streaming_wav_header(sample_rate: int) -> bytes:
 class Encoder:
     """Chunks of any rate in, one stream of bytes out; one encoder serves one answer.
 
+    A context manager: leaving it lets go of the encoder, also of an answer that broke off, and
+    waits for a call that another thread is still in.
+
     Args:
         name: a key of `FORMATS`.
         sample_rate: rate in Hz of what comes out; a format with a rate of its own ignores it.
@@ -138,9 +152,27 @@ class Encoder:
         self._writer = row.writer(self.sample_rate)
         self._resampler: soxr.ResampleStream | None = None
         self._source_rate = self.sample_rate
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._writer.close()
 
     def encode(self, chunk: AudioChunk) -> bytes:
         """Bytes that are ready after this chunk; may be empty."""
+        with self._lock:
+            return self._writer.write(self._at_one_rate(chunk))
+
+    def finish(self) -> bytes:
+        """The last bytes of the stream."""
+        with self._lock:
+            return self._writer.write(self._drain_resampler()) + self._writer.finish()
+
+    def _at_one_rate(self, chunk: AudioChunk) -> NDArray[np.float32]:
+        """The chunk's samples at the stream's rate, behind what the chunk before left."""
         ending = np.zeros(0, np.float32)
         if chunk.sample_rate != self._source_rate:
             ending = self._drain_resampler()
@@ -152,11 +184,7 @@ class Encoder:
         samples = chunk.samples
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples)
-        return self._writer.write(np.concatenate([ending, samples]))
-
-    def finish(self) -> bytes:
-        """The last bytes of the stream."""
-        return self._writer.write(self._drain_resampler()) + self._writer.finish()
+        return np.concatenate([ending, samples])
 
     def _drain_resampler(self) -> NDArray[np.float32]:
         if self._resampler is None:

@@ -94,12 +94,12 @@ class HttpApi:
         response: web.StreamResponse | None = None
         try:
             async with self._speech.say(wanted) as speaking:
-                encoder = self.encoder(fields)
-                response = _streamed(speaking, encoder)
-                await response.prepare(request)
-                async for data in encoded(speaking, encoder):
-                    await response.write(data)
-                await response.write_eof()
+                with self.encoder(fields) as encoder:
+                    response = _streamed(speaking, encoder)
+                    await response.prepare(request)
+                    async for data in encoded(speaking, encoder):
+                        await response.write(data)
+                    await response.write_eof()
         except Exception as error:
             if response is None:
                 raise

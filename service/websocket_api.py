@@ -103,19 +103,20 @@ async def _text(pieces: _Pieces) -> AsyncIterator[str]:
 async def _speak(
     socket: web.WebSocketResponse, speech: Speech, encoder: Encoder, wanted: SpeechRequest
 ) -> None:
-    async with speech.say(wanted) as speaking:
-        await socket.send_json(
-            {
-                "type": "audio",
-                "request_id": speaking.id,
-                "rung": speaking.rung,
-                "voice": speaking.voice.id,
-                "sample_rate": encoder.sample_rate,
-                "content_type": encoder.content_type,
-            }
-        )
-        async for data in encoded(speaking, encoder):
-            await socket.send_bytes(data)
+    with encoder:
+        async with speech.say(wanted) as speaking:
+            await socket.send_json(
+                {
+                    "type": "audio",
+                    "request_id": speaking.id,
+                    "rung": speaking.rung,
+                    "voice": speaking.voice.id,
+                    "sample_rate": encoder.sample_rate,
+                    "content_type": encoder.content_type,
+                }
+            )
+            async for data in encoded(speaking, encoder):
+                await socket.send_bytes(data)
     done = {"type": "done", "seconds": round(speaking.seconds, 3), "rung": speaking.rung}
     await socket.send_json(done)
 

@@ -39,6 +39,13 @@ def test_chunks_of_any_rate_become_one_stream(rates: tuple[int, ...]) -> None:
     assert np.argmax(spectrum) * 32000 / len(samples) == pytest.approx(440, abs=2)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_encoder_may_be_left_at_any_time(name: str) -> None:
+    with Encoder(name, 32000) as encoder:
+        encoder.encode(tone(0.1, 24000))
+    encoder.__exit__()
+
+
 def test_too_loud_audio_is_clipped_not_wrapped() -> None:
     encoder = Encoder("flac", 32000)
     loud = AudioChunk(np.full(8192, 3.0, np.float32), 32000)
