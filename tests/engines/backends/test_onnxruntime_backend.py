@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from engines.backends import CheckpointFiles, open_backend
 from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
 from engines.backends.torch_backend import TorchBackend
 from engines.errors import CheckpointError, DeviceError
+from engines.export import convert
+from engines.golden import Folder
 from engines.graphs import Axis, TensorSpec, graphs
 
 # Every free size differs from the one that was traced, and from one set to the other.
@@ -120,13 +123,40 @@ def test_a_damaged_graph_is_named(tiny_model: Path, tmp_path: Path) -> None:
         open_backend("onnxruntime", tmp_path / "model").load("condition")
 
 
-def test_a_pro_model_has_its_speaker_network(
-    golden: Any, tiny_files: CheckpointFiles, tmp_path: Path
+@pytest.fixture(scope="module")
+def pro(
+    golden: Folder, tiny_files: CheckpointFiles, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[CheckpointFiles, Path]:
+    """A v2Pro model with its speaker network and with BERT, official and converted."""
+    models = tmp_path_factory.mktemp("pro") / "models"
+    shutil.copytree(tiny_files.models, models)
+    shutil.copytree(golden.checkpoint("bert_tiny").parent, models / "chinese-roberta-wwm-ext-large")
+    (models / "sv").mkdir()
+    shutil.copyfile(golden.checkpoint("sv_tiny"), models / "sv" / "speaker.ckpt")
+    files = CheckpointFiles(tiny_files.t2s, golden.checkpoint("s2_v2Pro"), models)
+    convert(files, models.parent / "converted")
+    return files, models.parent / "converted"
+
+
+@pytest.mark.parametrize("size", [3, 40])
+@pytest.mark.parametrize("graph", ["bert", "speaker", "style"])
+def test_bert_and_the_speaker_network_give_what_torch_gives(
+    pro: tuple[CheckpointFiles, Path], graph: str, size: int
 ) -> None:
-    from dataclasses import replace
+    files, folder = pro
+    torchs, ours = open_backend("torch", files), open_backend("onnxruntime", folder)
+    sizes = {"pieces": size, "fbank": 7 * size, "spectrum": size}
+    given = {tensor.name: feed(tensor, sizes) for tensor in graphs(ours.model)[graph].inputs}
+    expected, made = torchs.load(graph).run(given), ours.load(graph).run(given)
+    for name, array in expected.items():
+        assert made[name].shape == array.shape
+        np.testing.assert_allclose(made[name], array, rtol=0, atol=2e-5 * np.abs(array).max())
+    assert (folder / "tokenizer.json").read_bytes() == files.tokenizer.read_bytes()
 
-    from engines.export import convert
 
+def test_a_missing_speaker_network_leaves_no_folder(
+    golden: Folder, tiny_files: CheckpointFiles, tmp_path: Path
+) -> None:
     files = replace(tiny_files, sovits=golden.checkpoint("s2_v2Pro"))
     with pytest.raises(CheckpointError, match="needs the speaker network"):
         convert(files, tmp_path / "model")
