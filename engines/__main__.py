@@ -11,6 +11,8 @@ from engines.errors import EngineError
 # Imported only when asked for, so that one command never needs another's packages.
 COMMANDS = {
     "say": "speak a text in a voice, from official checkpoints to a WAV file",
+    "convert": "turn official checkpoints into a model that speaks without PyTorch",
+    "verify": "compare a converted model with the official files, number by number",
     "phonemize": "show what will be said: normalised text and phones",
     "golden": "recompute a folder of golden vectors and report the worst error of each array",
 }

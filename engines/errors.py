@@ -13,6 +13,12 @@ class CheckpointError(EngineError):
     code = "bad_checkpoint"
 
 
+class ConvertError(EngineError):
+    """A model cannot be converted to another form."""
+
+    code = "convert_failed"
+
+
 class TextError(EngineError):
     """A text cannot be spoken: empty, too long, or in a language that is not installed."""
 

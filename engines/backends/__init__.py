@@ -110,7 +110,10 @@ class CheckpointFiles:
         return self.models / "sv"
 
 
-_BACKENDS = {"torch": ("engines.backends.torch_backend", "TorchBackend")}
+_BACKENDS = {
+    "onnxruntime": ("engines.backends.onnxruntime_backend", "OnnxRuntimeBackend"),
+    "torch": ("engines.backends.torch_backend", "TorchBackend"),
+}
 
 
 def open_backend(name: str, source: CheckpointFiles | Path) -> Backend:
@@ -118,7 +121,7 @@ def open_backend(name: str, source: CheckpointFiles | Path) -> Backend:
 
     Args:
         name: one of the backends.
-        source: the files that this backend reads.
+        source: what this backend reads: checkpoints for torch, a converted model's folder else.
 
     Raises:
         BackendUnavailableError: the backend is unknown, or its packages are missing.

@@ -1,4 +1,4 @@
-"""`python -m engines say`: speak a text in a voice, from official checkpoints to a WAV file."""
+"""`python -m engines say`: speak a text in a voice, from a model to a WAV file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import wave
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engines.backends import CheckpointFiles, open_backend
+from engines.backends import Backend, CheckpointFiles, open_backend
 from engines.errors import EngineError
+from engines.model_folder import TOKENIZER
 from engines.sampling import SamplingParams
 
 if TYPE_CHECKING:
@@ -25,16 +26,12 @@ _LOG = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     defaults = SamplingParams()
-    model = parser.add_argument_group("model")
-    model.add_argument("--t2s", type=Path, required=True, help="text-to-semantic .ckpt")
-    model.add_argument("--sovits", type=Path, required=True, help="SoVITS .pth")
+    model = parser.add_argument_group("model", "a converted model, or three official places")
+    model.add_argument("--model", type=Path, help="folder that `convert` wrote")
+    add_checkpoint_arguments(model)
     model.add_argument(
-        "--models",
-        type=Path,
-        required=True,
-        help="folder of chinese-hubert-base, chinese-roberta-wwm-ext-large (Chinese), sv (Pro)",
+        "--backend", help="who runs it (default: onnxruntime for a converted model, else torch)"
     )
-    model.add_argument("--backend", default="torch", help="who runs it (default: torch)")
     voice = parser.add_argument_group("voice")
     voice.add_argument(
         "--reference",
@@ -59,6 +56,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--slots", type=int, default=1, help="sentences read side by side")
 
 
+def add_checkpoint_arguments(group: argparse._ArgumentGroup) -> None:
+    """Declare where official files lie."""
+    group.add_argument("--t2s", type=Path, help="text-to-semantic .ckpt")
+    group.add_argument("--sovits", type=Path, help="SoVITS .pth")
+    group.add_argument(
+        "--models",
+        type=Path,
+        help="folder of chinese-hubert-base, chinese-roberta-wwm-ext-large (Chinese), sv (Pro)",
+    )
+
+
+def checkpoint_files(arguments: argparse.Namespace) -> CheckpointFiles:
+    """The official files that were named.
+
+    Raises:
+        EngineError: one of the three was not.
+    """
+    if None in (arguments.t2s, arguments.sovits, arguments.models):
+        raise EngineError("--t2s, --sovits and --models: all three are needed")
+    return CheckpointFiles(arguments.t2s, arguments.sovits, arguments.models)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Speak and write the file; returns 0."""
     # Here and not above, so that `--help` answers without them.
@@ -79,17 +98,25 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
     ).with_seed()
     recordings = [load_recording(path) for path in arguments.reference]
-    files = CheckpointFiles(arguments.t2s, arguments.sovits, arguments.models)
-    backend = open_backend(arguments.backend, files)
+    backend, tokenizer = _open(arguments)
     symbols = backend.model.symbols
     sentences = _phonemize(arguments.text, arguments.language, symbols)
     spoken_in = arguments.reference_language or arguments.language
     closed = closed_text(arguments.reference_text, spoken_in)
     said = _phonemize(closed, spoken_in, symbols) if closed else []
-    bert = BertFeatures(backend, files.tokenizer)
+    bert = BertFeatures(backend, tokenizer)
     prompt = Enroller(backend, bert).enrol(recordings, said)
     _write(arguments.out, Synthesizer(backend, bert, arguments.slots), sentences, prompt, params)
     return 0
+
+
+def _open(arguments: argparse.Namespace) -> tuple[Backend, Path]:
+    """The model that was named, and the tokenizer beside it."""
+    if arguments.model is None:
+        files = checkpoint_files(arguments)
+        return open_backend(arguments.backend or "torch", files), files.tokenizer
+    backend = open_backend(arguments.backend or "onnxruntime", arguments.model)
+    return backend, arguments.model / TOKENIZER
 
 
 def _phonemize(text: str, language: str, symbols: str) -> list[PhonemizedText]:

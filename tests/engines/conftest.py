@@ -14,6 +14,7 @@ from engines.audio import load_recording
 from engines.backends import CheckpointFiles
 from engines.backends.torch_backend import TorchBackend
 from engines.bert_features import BertFeatures
+from engines.export import convert
 from engines.golden import Folder
 from engines.prompt import Enroller, VoicePrompt
 from engines.text.types import PhonemizedText, Run
@@ -45,6 +46,14 @@ def tiny_files(golden: Folder, tmp_path_factory: pytest.TempPathFactory) -> Chec
 def tiny(tiny_files: CheckpointFiles) -> TorchBackend:
     """Those checkpoints, ready to run."""
     return TorchBackend(tiny_files)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_files: CheckpointFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those checkpoints, converted."""
+    folder = tmp_path_factory.mktemp("converted") / "tiny"
+    convert(tiny_files, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,12 @@ GRAPHS = (
 )
 
 
-@pytest.fixture(scope="module", params=["torch"])
-def backend(request: pytest.FixtureRequest, tiny_files: CheckpointFiles) -> Backend:
-    return open_backend(request.param, tiny_files)
+@pytest.fixture(scope="module", params=["torch", "onnxruntime"])
+def backend(
+    request: pytest.FixtureRequest, tiny_files: CheckpointFiles, tiny_model: Path
+) -> Backend:
+    sources = {"torch": tiny_files, "onnxruntime": tiny_model}
+    return open_backend(request.param, sources[request.param])
 
 
 def feed(tensor: TensorSpec, model: Any) -> Any:
@@ -154,13 +158,22 @@ def test_an_unknown_graph_is_a_key_error(backend: Backend) -> None:
 
 
 def test_an_unknown_backend_is_named() -> None:
-    with pytest.raises(BackendUnavailableError, match=r"\['torch'\], not 'abacus'"):
+    with pytest.raises(BackendUnavailableError, match=r"\['onnxruntime', 'torch'\], not 'abacus'"):
         open_backend("abacus", Path())
 
 
-def test_checkpoints_are_not_a_folder() -> None:
+def test_checkpoints_are_not_a_folder(tiny_files: CheckpointFiles) -> None:
     with pytest.raises(BackendUnavailableError, match="reads checkpoints"):
         open_backend("torch", Path())
+    with pytest.raises(BackendUnavailableError, match="reads a converted model"):
+        open_backend("onnxruntime", tiny_files)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    monkeypatch.delitem(sys.modules, "engines.backends.onnxruntime_backend", raising=False)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendUnavailableError, match="'onnxruntime' is not installed"):
+        open_backend("onnxruntime", tiny_model)
 
 
 @pytest.mark.parametrize(

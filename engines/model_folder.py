@@ -1,0 +1,149 @@
+"""A converted model on disk: graphs, their weights in one file, and `model.json` that lists them.
+
+    model.json       facts of the model, precision, and size and hash of every other file
+    weights.bin      the weights of all graphs, each matrix once
+    t2s_decode.onnx  one file for each graph
+    tokenizer.json   BERT's, where the model has BERT
+
+`model.json` is written last, so a folder without it is not a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from engines.errors import CheckpointError
+from engines.graphs import ModelFacts
+
+MANIFEST = "model.json"
+WEIGHTS = "weights.bin"
+TOKENIZER = "tokenizer.json"
+
+Precision = Literal["fp32", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+
+_FORMAT = 1
+_MAX_MANIFEST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of the folder: bytes and SHA-256."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """What `model.json` says.
+
+    Attributes:
+        root: the folder.
+        model: the model's facts.
+        precision: of the T2S matrices; everything else is float32.
+        graphs: names of the graphs it holds, each in `NAME.onnx`.
+        files: every file but the manifest.
+    """
+
+    root: Path
+    model: ModelFacts
+    precision: Precision
+    graphs: tuple[str, ...]
+    files: Mapping[str, StoredFile]
+
+    @classmethod
+    def read(cls, root: Path) -> ModelFolder:
+        """Read a folder and check that its files are all there, at their sizes.
+
+        Raises:
+            CheckpointError: it is not a converted model, or not a whole one.
+        """
+        path = root / MANIFEST
+        try:
+            if path.stat().st_size > _MAX_MANIFEST:
+                raise CheckpointError(f"{path} is larger than {_MAX_MANIFEST} bytes")
+            folder = _parsed(root, json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"{root} is not a converted model: it has no {MANIFEST} "
+                "(`python -m engines convert` makes one)"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}") from error
+        for name, file in folder.files.items():
+            stored = root / name
+            size = stored.stat().st_size if stored.is_file() else None
+            if size != file.size:
+                raise CheckpointError(f"{stored}: must have {file.size} bytes, has {size}")
+        return folder
+
+    @property
+    def tokenizer(self) -> Path:
+        """BERT's tokenizer; missing where the model was converted without BERT."""
+        return self.root / TOKENIZER
+
+    def graph_file(self, graph: str) -> Path:
+        """Where a graph lies."""
+        return self.root / f"{graph}.onnx"
+
+    def check_hashes(self) -> None:
+        """Read every file and compare it with its hash.
+
+        Raises:
+            CheckpointError: a file has changed (named).
+        """
+        for name, file in self.files.items():
+            if sha256(self.root / name) != file.sha256:
+                raise CheckpointError(f"{self.root / name} is damaged: it is not what was written")
+
+
+def write_manifest(
+    root: Path, model: ModelFacts, precision: Precision, graphs: Iterable[str]
+) -> None:
+    """Describe the files that lie in a folder, which makes it a model."""
+    stored = {
+        path.name: asdict(StoredFile(path.stat().st_size, sha256(path)))
+        for path in sorted(root.iterdir())
+    }
+    manifest = {
+        "format": _FORMAT,
+        "precision": precision,
+        "model": asdict(model),
+        "graphs": list(graphs),
+        "files": stored,
+    }
+    (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _parsed(root: Path, manifest: dict[str, Any]) -> ModelFolder:
+    if manifest["format"] != _FORMAT:
+        raise ValueError(f"format is {manifest['format']}, this version reads {_FORMAT}")
+    facts = manifest["model"]
+    for field in fields(ModelFacts):
+        if type(facts[field.name]).__name__ != field.type:
+            raise ValueError(f"model.{field.name} must be {field.type}")
+    files = {name: StoredFile(**file) for name, file in manifest["files"].items()}
+    graphs = tuple(manifest["graphs"])
+    for name in (*files, *graphs):
+        if Path(name).name != name:
+            raise ValueError(f"{name!r} is not the name of a file in the folder")
+    if missing := {f"{graph}.onnx" for graph in graphs} - set(files):
+        raise ValueError(f"files does not list {sorted(missing)[0]}")
+    if manifest["precision"] not in PRECISIONS:
+        raise ValueError(f"precision must be one of {PRECISIONS}")
+    return ModelFolder(root, ModelFacts(**facts), manifest["precision"], graphs, files)

@@ -1,0 +1,103 @@
+"""The T2S graphs for ONNX Runtime: the same network, with a cache that is written in place.
+
+`t2s_decode` of `engines.graphs` hands its whole cache through; ONNX Runtime would copy it for every
+layer of every token. Here every layer's keys and values are an input and an output of their own,
+and attention is `com.microsoft.GroupQueryAttention`, which writes only the new place where both are
+bound to the same memory, and reads only the places that are filled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.onnx import symbolic_helper, symbolic_opset9
+
+from engines.networks.t2s import T2S
+
+_INT32 = 6  # ONNX's number of the type
+
+
+class CachedAttention(torch.autograd.Function):
+    """Write a token's key and value behind the filled places, and attend to all of them."""
+
+    @staticmethod
+    def forward(
+        _context: Any, x: Tensor, projected: Tensor, keys: Tensor, values: Tensor, length: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Input x (B, 1, D), its projection (B, 1, 3 D), cache (B, H, C, D/H), length (B,).
+
+        Returns the mixed values, like x, and the cache.
+        """
+        batch, heads, places, size = keys.shape
+        query, key, value = projected.view(batch, 1, 3, heads, size).permute(2, 0, 3, 1, 4)
+        place = length[:, None, None, None].expand(-1, heads, 1, size)
+        keys, values = keys.scatter(2, place, key), values.scatter(2, place, value)
+        visible = (torch.arange(places) <= length[:, None])[:, None, None]
+        mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=visible)
+        return mixed.transpose(1, 2).flatten(2), keys, values
+
+    @staticmethod
+    def symbolic(graph: Any, x: Any, projected: Any, keys: Any, values: Any, length: Any) -> Any:
+        """The same as one ONNX node."""
+        heads = symbolic_helper._get_tensor_dim_size(keys, 1)
+        last = graph.op("Cast", length, to_i=_INT32)
+        longest = graph.op("ReduceMax", last, keepdims_i=0)
+        one = graph.op("Constant", value_t=torch.tensor(1, dtype=torch.int32))
+        total = graph.op("Add", longest, one)
+        unused = symbolic_opset9.unused(graph)  # type: ignore[no-untyped-call]
+        mixed, new_keys, new_values = graph.op(
+            "com.microsoft::GroupQueryAttention",
+            *(projected, unused, unused, keys, values, last, total),
+            num_heads_i=heads,
+            kv_num_heads_i=heads,
+            outputs=3,
+        )
+        mixed.setType(x.type())
+        new_keys.setType(keys.type())
+        new_values.setType(values.type())
+        return mixed, new_keys, new_values
+
+
+class CachedStep(nn.Module):
+    """`T2S.step` with a cache of 2 L tensors: the keys of each layer, then the values."""
+
+    def __init__(self, t2s: T2S) -> None:
+        super().__init__()
+        self.t2s = t2s
+
+    def forward(
+        self, token: Tensor, position: Tensor, length: Tensor, *cache: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Token, position, length (B,), cache (B, H, C, D/H) each -> logits (B, V), the cache."""
+        network, layers = self.t2s, len(cache) // 2
+        x = network.ar_audio_position.at(network.ar_audio_embedding(token[:, None]), position)
+        keys, values = [], []
+        for block, old_keys, old_values in zip(
+            network.h, cache[:layers], cache[layers:], strict=True
+        ):
+            attention = block.self_attn
+            projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+            mixed, new_keys, new_values = CachedAttention.apply(  # type: ignore[no-untyped-call]
+                x, projected, old_keys, old_values, length
+            )
+            x = block.finish(x, attention.out_proj(mixed))
+            keys.append(new_keys)
+            values.append(new_values)
+        return (network.ar_predict_layer(x[:, -1]), *keys, *values)
+
+
+class PlainPrefill(nn.Module):
+    """`T2S.prefill`, whose new keys and values somebody else puts into the cache."""
+
+    def __init__(self, t2s: T2S) -> None:
+        super().__init__()
+        self.t2s = t2s
+
+    def forward(
+        self, phones: Tensor, bert: Tensor, prompt: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `T2S.prefill`."""
+        return self.t2s.prefill(phones, bert, prompt)

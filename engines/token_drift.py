@@ -1,0 +1,102 @@
+"""How often would a model in fewer bits draw another token than the reference?
+
+Both read the same sentences and are fed the same tokens, those the reference finds likeliest; after
+each token their distributions are compared. The total variation of two distributions is the share
+of draws that differ at best; two models in float32 have one below 1e-4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.backends import Array, Backend, Feed, Session
+from engines.sampling import Floats
+
+SENTENCES, PHONES, PROMPT, STEPS = 8, 40, 50, 40
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDrift:
+    """What was found, over all tokens.
+
+    Attributes:
+        tokens: how many were compared.
+        agreement: share of them whose likeliest token is the same.
+        variation: mean total variation, 0 to 1.
+        error: root mean square of the logits' differences, as a share of the logits' deviation.
+    """
+
+    tokens: int
+    agreement: float
+    variation: float
+    error: float
+
+
+def measure_drift(reference: Backend, other: Backend) -> TokenDrift:
+    """Compare two backends with the same model over random sentences.
+
+    Raises:
+        DeviceError: a device failed.
+    """
+    agreements, variations, errors = [], [], []
+    ours, theirs = _Reader(reference), _Reader(other)
+    for seed in range(SENTENCES):
+        expected, made = ours.read(seed), theirs.read(seed)
+        for step in range(STEPS):
+            agreements.append(int(expected.argmax()) == int(made.argmax()))
+            variations.append(np.abs(_chances(expected) - _chances(made)).sum() / 2)
+            errors.append(np.square(expected - made).mean() / max(expected.var(), 1e-12))
+            token = int(expected[:-1].argmax())  # never the end: it would leave nothing to compare
+            expected, made = ours.step(token, step), theirs.step(token, step)
+    return TokenDrift(
+        len(agreements),
+        float(np.mean(agreements)),
+        float(np.mean(variations)),
+        float(np.sqrt(np.mean(errors))),
+    )
+
+
+class _Reader:
+    """One backend with one sentence in its cache."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._model = backend.model
+        self._prefill, self._decode = backend.load("t2s_prefill"), backend.load("t2s_decode")
+        model, places = backend.model, PHONES + PROMPT + STEPS + 1
+        shape = (model.layers, 1, model.heads, places, model.head_size)
+        self._cache: dict[str, Feed] = {
+            name: np.zeros(shape, np.float32) for name in ("keys", "values")
+        }
+
+    def read(self, seed: int) -> Floats:
+        """Logits after a random sentence, [vocabulary]."""
+        random = np.random.default_rng(seed)
+        features = random.normal(0, 0.5, (1, self._model.bert_width, PHONES))
+        return self._run(
+            self._prefill,
+            phones=random.integers(0, self._model.phones, (1, PHONES)),
+            bert=features.astype(np.float32),
+            prompt=random.integers(0, self._model.codes, (1, PROMPT)),
+            slot=np.zeros(1, np.int64),
+        )
+
+    def step(self, token: int, step: int) -> Floats:
+        """Logits after one more token, [vocabulary]."""
+        return self._run(
+            self._decode,
+            token=np.array([token]),
+            position=np.array([PROMPT + step]),
+            length=np.array([PHONES + PROMPT + step]),
+        )
+
+    def _run(self, session: Session, **feeds: Array) -> Floats:
+        outputs = session.run({**feeds, **self._cache}, keep=("keys", "values"))
+        self._cache = {name: outputs[name] for name in ("keys", "values")}
+        return np.asarray(outputs["logits"][0], np.float64)
+
+
+def _chances(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max())
+    return np.asarray(powers / powers.sum())
