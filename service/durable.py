@@ -7,6 +7,7 @@ next start are leftovers, and `recover` ends what they began.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -97,6 +98,9 @@ def sync_folder(path: Path) -> None:
     number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network shares know no such thing
+            raise
     finally:
         os.close(number)
 

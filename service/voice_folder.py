@@ -21,7 +21,7 @@ FACTS, REFERENCE = "voice.yaml", "reference.wav"
 LONGEST_NAME, LONGEST_TRANSCRIPT = 60, 500  # characters
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FORMAT = 1
-_MAX_FACTS, _MAX_REFERENCE = 64 << 10, 16 << 20  # bytes
+_MAX_FACTS, _MAX_REFERENCE = 16 << 10, 16 << 20  # bytes
 
 
 class BrokenVoice(Exception):
@@ -77,7 +77,9 @@ def read_folder(folder: Path) -> tuple[VoiceFacts, bytes]:
         seconds_of(reference)
     except OSError as error:
         raise BrokenVoice(f"{Path(error.filename or folder).name}: {error.strerror}") from error
-    except (ValueError, RecursionError, EOFError) as error:
+    except RecursionError as error:
+        raise BrokenVoice(f"{FACTS}: is nested too deeply") from error
+    except (ValueError, RuntimeError, EOFError) as error:
         raise BrokenVoice(str(error) or type(error).__name__) from error
     except yaml.YAMLError as error:
         raise BrokenVoice(f"{FACTS}: is not YAML") from error
@@ -94,7 +96,7 @@ def seconds_of(reference: bytes) -> float:
     """Length of a `reference.wav`.
 
     Raises:
-        ValueError, EOFError, wave.Error: it is not a whole one.
+        ValueError, RuntimeError, EOFError, wave.Error: it is not a whole one.
     """
     with wave.open(io.BytesIO(reference)) as file:
         frames, rate = file.getnframes(), file.getframerate()

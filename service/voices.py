@@ -125,19 +125,21 @@ class VoiceStore:
         now = self._plain if voice.id == PLAIN else self._voices.get(voice.id)
         return now is not None and now.revision == voice.revision
 
-    def refresh(self) -> None:
-        """See what another process (`import-voices`) put into the folder, or a person took out."""
+    def refresh(self, *, again: bool = False) -> None:
+        """See what another process (`import-voices`) put into the folder, or a person took out.
+
+        Args:
+            again: read also the voices that are known.
+        """
         with self._lock:
             try:
-                found = {path.name for path in self._folder.iterdir()}
+                found = sorted(path.name for path in self._folder.iterdir())
             except OSError as error:
                 _LOGGER.error("voices cannot be read: %s", error)
                 return
-            for gone in self._voices.keys() - found:
-                del self._voices[gone]
-            for name in sorted(found - self._voices.keys()):
-                if not name.startswith("."):
-                    self._load(name)
+            known = {} if again else self._voices
+            voices = {name: known.get(name) or self._load(name) for name in found if _shown(name)}
+            self._voices = {name: voice for name, voice in voices.items() if voice is not None}
 
     def enrol(self, facts: VoiceFacts, recording: Recording) -> Voice:
         """Keep a new voice under an id of its own.
@@ -243,6 +245,8 @@ class VoiceStore:
                     fcntl.flock(file, fcntl.LOCK_EX)
                     yield
             except OSError as error:
+                # What is listed is what is on the disk, however far the writing came.
+                self.refresh(again=True)
                 reason = error.strerror or str(error)
                 raise StorageFailed(f"the voice cannot be written: {reason}") from error
 
@@ -253,14 +257,16 @@ class VoiceStore:
         self._voices[voice_id] = self._voice(voice_id, facts, reference)
         return self._voices[voice_id]
 
-    def _load(self, name: str) -> None:
+    def _load(self, name: str) -> Voice | None:
         try:
-            self._voices[name] = self._voice(name, *read_folder(self._folder / name))
-            self._skipped.pop(name, None)
+            voice = self._voice(name, *read_folder(self._folder / name))
         except BrokenVoice as error:
             if self._skipped.get(name) != str(error):
                 _LOGGER.warning("voices/%s is left out: %s", name[:80], error)
                 self._skipped[name] = str(error)
+            return None
+        self._skipped.pop(name, None)
+        return voice
 
     def _voice(self, voice_id: str, facts: VoiceFacts, reference: bytes) -> Voice:
         return Voice(
@@ -300,6 +306,10 @@ class VoiceStore:
             number += 1
             candidate = f"{slug}-{number}"
         return candidate
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".")
 
 
 def _folded(name: str) -> str:
