@@ -234,7 +234,7 @@ def test_what_another_process_does_is_seen(home: Home) -> None:
         (REFERENCE, None, "No such file"),
         (FACTS, b"", "expected a dictionary"),
         (FACTS, b"\xff\xfe\x00", "voice.yaml"),
-        (FACTS, b"[" * 5000, "nested"),
+        (FACTS, b"[" * 1500, "nested"),
         (FACTS, b"x" * 70_000, "larger"),
         (FACTS, b"!!python/object/apply:os.system [id]", "voice.yaml"),
         (FACTS, b"format: 2", ""),
