@@ -116,6 +116,9 @@ class VoicesApi:
     async def _change(self, request: web.Request) -> web.Response:
         refuse_foreign_page(request)
         fields = check(_CHANGE, read_json(await request.read()), _LIMITS)
+        for name, other in (("consent", "consent_name"), ("consent_name", "consent")):
+            if name in fields and other not in fields:
+                raise BadRequest(f"{other}: is missing beside {name}", param=other)
         voice = self._voices.find(request.match_info["id"])
         if voice.facts is None:
             raise VoiceFixed(f"voice: {voice.id} is part of the service", param="voice")
@@ -221,8 +224,8 @@ _CHANGE = vol.Schema(
         vol.Optional("name"): _line(LONGEST_NAME),
         vol.Optional("language"): _language,
         vol.Optional("transcript"): _line(LONGEST_TRANSCRIPT),
-        vol.Inclusive("consent_name", "consent"): _line(LONGEST_PERSON),
-        vol.Inclusive("consent", "consent"): _confirmed,
+        vol.Optional("consent_name"): _line(LONGEST_PERSON),
+        vol.Optional("consent"): _confirmed,
     }
 )
 
