@@ -244,6 +244,7 @@ def _listed(voice: Voice) -> dict[str, Any]:
         "revision": voice.revision,
         "cloned": facts is not None,
         "usable": voice.usable,
+        "rung": voice.rung,
         "model": facts.model if facts else None,
         "created": facts.created if facts else None,
         "seconds": round(voice.seconds, 2) if facts else None,
