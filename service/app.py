@@ -53,8 +53,16 @@ def create_app(
     """
     ladder = Ladder(make_rungs())
     queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
-    voices = VoiceStore(ladder.languages, PlainRung.version, ladder.rung)
     cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
+    clips = ClipShelf(settings.data / "clips")
+
+    def forget(voice: str) -> None:
+        cache.delete_voice(voice)
+        clips.delete_voice(voice)
+
+    voices = VoiceStore(
+        settings.data / "voices", ladder.languages, PlainRung.version, ladder.rung, forget
+    )
     metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
     speech = Speech(
@@ -66,7 +74,6 @@ def create_app(
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
     )
-    clips = ClipShelf(settings.data / "clips")
     prerenderer = Prerenderer(speech)
     token = required_token(
         settings.host,

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import re
 import secrets
+import shutil
 import time
 import uuid
 from collections.abc import Sequence
@@ -46,13 +47,16 @@ class ClipShelf:
         self._folder = folder
         self._lifetime = lifetime
 
-    def put(self, chunks: Sequence[AudioChunk], name: str, sample_rate: int) -> str:
+    def put(
+        self, chunks: Sequence[AudioChunk], name: str, sample_rate: int, voice: str = "plain"
+    ) -> str:
         """Write a clip and give its file name; blocks.
 
         Args:
             chunks: the whole announcement, of any rates.
             name: a key of `FORMATS`.
             sample_rate: in Hz; a format with a rate of its own ignores it.
+            voice: id of the voice that speaks, so that its clips can be found.
 
         Raises:
             ServiceError: it cannot be written (the disk is full or read-only).
@@ -63,15 +67,16 @@ class ClipShelf:
             [soxr.resample(each.samples, each.sample_rate, rate) for each in chunks]
         )
         file = f"{secrets.token_urlsafe(16)}.{name}"
-        part = self._folder / f"{uuid.uuid4().hex}.part"
+        folder = self._folder / voice
+        part = folder / f"{uuid.uuid4().hex}.part"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             self.sweep()
             container, subtype = row.container or ("WAV" if row.header else "RAW"), row.subtype
             soundfile.write(
                 part, np.clip(samples, -1, 1), rate, format=container, subtype=subtype or "PCM_16"
             )
-            part.replace(self._folder / file)
+            part.replace(folder / file)
         except (OSError, soundfile.LibsndfileError) as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -84,16 +89,24 @@ class ClipShelf:
         Raises:
             ClipNotFound: there is none of that name, or its time is over.
         """
-        path = self._folder / file
-        if _NAME.fullmatch(file):
+        for path in self._folder.glob(f"*/{file}") if _NAME.fullmatch(file) else ():
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime < self._lifetime:
                     return path
         raise ClipNotFound("there is no such clip, or its time is over", param="clip")
 
+    def delete_voice(self, voice: str) -> None:
+        """Delete what a voice has said.
+
+        Raises:
+            OSError: something could not be deleted.
+        """
+        if (self._folder / voice).is_dir():
+            shutil.rmtree(self._folder / voice)
+
     def sweep(self) -> None:
         """Delete the clips whose time is over."""
-        for path in self._folder.glob("*"):
+        for path in self._folder.glob("*/*"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime >= self._lifetime:
                     path.unlink()

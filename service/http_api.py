@@ -20,6 +20,7 @@ from service.requests import PRERENDER, SPEECH, check, encoded, read_json, speec
 from service.speaking import Speaking
 from service.speech import Speech
 from service.voices import VoiceStore
+from service.voices_api import VoicesApi
 from service.websocket_api import stream_speech
 
 _LOGGER = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class HttpApi:
                 web.get("/clips/{file}", self._get_clip),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                web.get("/v1/voices", self._get_voices),
+                *VoicesApi(self._voices).routes(),
                 web.get("/metrics", self._get_metrics),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
@@ -118,7 +119,11 @@ class HttpApi:
                 pass
         rate = fields.get("sample_rate", self._sample_rate)
         file = await asyncio.to_thread(
-            self._clips.put, speaking.heard, fields["response_format"], rate
+            self._clips.put,
+            speaking.heard,
+            fields["response_format"],
+            rate,
+            speaking.voice.id,
         )
         return web.json_response(
             {
@@ -147,21 +152,6 @@ class HttpApi:
         path = await asyncio.to_thread(self._clips.path, request.match_info["file"])
         headers = {"Content-Type": FORMATS[path.suffix[1:]].content_type}
         return web.FileResponse(path, headers=headers)
-
-    async def _get_voices(self, request: web.Request) -> web.Response:
-        voices = self._voices.all()
-        listed = [
-            {
-                "id": voice.id,
-                "name": voice.name,
-                "languages": list(voice.languages),
-                "revision": voice.revision,
-            }
-            for voice in voices
-        ]
-        languages = list(dict.fromkeys(tag for voice in voices for tag in voice.languages))
-        default = self._voices.default.id
-        return web.json_response({"voices": listed, "default": default, "languages": languages})
 
     async def _get_health(self, request: web.Request) -> web.Response:
         return web.json_response(self._health.snapshot())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import voluptuous as vol
@@ -86,8 +86,10 @@ async def encoded(speaking: Speaking, encoder: Encoder) -> AsyncIterator[bytes]:
         yield data
 
 
-def check(schema: vol.Schema, fields: object) -> dict[str, Any]:
-    """Check a message's fields.
+def check(
+    schema: vol.Schema, fields: object, limits: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Check a message's fields; `limits` names what a field may be, for messages.
 
     Raises:
         BadRequest: naming the first wrong field and what would be right.
@@ -99,7 +101,7 @@ def check(schema: vol.Schema, fields: object) -> dict[str, Any]:
     except vol.MultipleInvalid as errors:
         error = errors.errors[0]
         name = str(error.path[0]) if error.path else "body"
-        limit = _LIMITS.get(name)
+        limit = (_LIMITS if limits is None else limits).get(name)
         hint = f"; allowed: {limit}" if limit is not None else ""
         raise BadRequest(f"{name}: {error.msg}{hint}", param=name, limit=limit) from errors
     return checked

@@ -9,7 +9,7 @@ import numpy as np
 
 from engines.audio import AudioChunk
 from service.jobs import SpokenChunk
-from service.voices import Voice
+from service.voice import Voice
 
 SILENCE = 10 ** (-50 / 20)  # samples below -50 dB are not heard
 

@@ -20,7 +20,8 @@ from service.ladder import Fallback
 from service.metrics import Metrics
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking
-from service.voices import Voice, VoiceStore
+from service.voice import Voice
+from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.25, 4.0
@@ -133,7 +134,8 @@ class Speech:
                 return
         async with self._spoken(job, request, voice, said) as speaking:
             yield speaking
-        if clip is not None and speaking.complete and speaking.rungs == {voice.rung}:
+        as_asked = speaking.complete and speaking.rungs == {voice.rung}
+        if clip is not None and as_asked and self._voices.is_current(voice):
             await asyncio.to_thread(self._cache.keep, clip, speaking.heard)
 
     @contextlib.asynccontextmanager

@@ -1,63 +1,316 @@
-"""The voices that can be asked for."""
+"""The voices of this house: the plain one, and those of people, each a folder on disk."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
-from dataclasses import dataclass
+import logging
+import re
+import shutil
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
+from engines.audio import Recording
+from service.durable import hide_folder, recover, write_file, write_folder
 from service.errors import VoiceNotFound
+from service.voice import (
+    ConsentMissing,
+    NameTaken,
+    StorageFailed,
+    TooManyVoices,
+    Voice,
+    VoiceFacts,
+    VoiceFixed,
+)
+from service.voice_folder import (
+    FACTS,
+    REFERENCE,
+    BrokenVoice,
+    facts_file,
+    prompt_name,
+    read_folder,
+    reference_file,
+    revision_of,
+    seconds_of,
+)
 
+_LOGGER = logging.getLogger(__name__)
 PLAIN = "plain"
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """A voice that a request may name.
-
-    Attributes:
-        id: what requests call it.
-        name: what people call it.
-        languages: tags that it speaks, its own first.
-        revision: changes whenever the voice would sound different.
-        rung: the rung that speaks it as it should sound; others only stand in.
-    """
-
-    id: str
-    name: str
-    languages: tuple[str, ...]
-    revision: str
-    rung: str
+MAX_VOICES = 500
+_RESERVED = {PLAIN, "check", "default", "import"}  # routes and words that are no voice's id
+_LONGEST_ID = 40
 
 
 class VoiceStore:
-    """All voices of this house."""
+    """All voices of this house; safe to use from several threads, writing blocks.
+
+    Args:
+        folder: where the voices are; made when missing. What is not a voice in it is left alone.
+        plain_languages: tags that the plain voice speaks.
+        plain_version: changes whenever the plain voice would sound different.
+        plain_rung: the rung that speaks it.
+        forget: deletes what else is kept of a voice's speech, given its id.
+    """
 
     def __init__(
-        self, plain_languages: tuple[str, ...], plain_version: str, plain_rung: str
+        self,
+        folder: Path,
+        plain_languages: tuple[str, ...],
+        plain_version: str,
+        plain_rung: str,
+        forget: Callable[[str], None],
     ) -> None:
         revision = hashlib.sha256(plain_version.encode()).hexdigest()[:12]
-        self._voices = {PLAIN: Voice(PLAIN, "Plain voice", plain_languages, revision, plain_rung)}
+        self._plain = Voice(PLAIN, "Plain voice", plain_languages, revision, plain_rung)
+        self._folder = folder
+        self._forget = forget
+        self._lock = threading.RLock()
+        self._voices: dict[str, Voice] = {}
+        self._skipped: dict[str, str] = {}
+        try:
+            with self._writing():
+                for voice_id, gone in recover(folder):
+                    self._end_deletion(voice_id, gone)
+        except StorageFailed as error:
+            _LOGGER.error("voices cannot be written: %s", error)
+        self.refresh()
 
     @property
     def default(self) -> Voice:
         """The voice of requests that name none."""
-        return self._voices[PLAIN]
+        return self._plain
 
     def all(self) -> list[Voice]:
-        """Every voice, the default one first."""
-        return list(self._voices.values())
+        """Every voice, the default one first, also those that may not be spoken yet."""
+        return [self._plain, *sorted(self._voices.values(), key=lambda each: each.name.casefold())]
+
+    def usable(self) -> list[Voice]:
+        """The voices that may be spoken, the default one first."""
+        return [voice for voice in self.all() if voice.usable]
 
     def get(self, voice_id: str | None) -> Voice:
-        """The voice with this id, the default one for None.
+        """The voice to speak with, the default one for None.
+
+        Raises:
+            VoiceNotFound: there is none; the message names those that there are.
+            ConsentMissing: nobody has confirmed that the person agreed.
+        """
+        voice = self.find(voice_id)
+        if not voice.usable:
+            message = f"voice: {voice.id} waits for somebody to confirm the person's consent"
+            raise ConsentMissing(message, param="voice")
+        return voice
+
+    def find(self, voice_id: str | None) -> Voice:
+        """The voice with this id, may it be spoken or not; the default one for None.
 
         Raises:
             VoiceNotFound: there is none; the message names those that there are.
         """
-        if voice_id is None:
-            return self.default
+        if voice_id is None or voice_id == PLAIN:
+            return self._plain
         try:
             return self._voices[voice_id]
         except KeyError:
-            known = ", ".join(self._voices)
+            known = ", ".join([PLAIN, *list(self._voices)[:20]])
             message = f"voice: there is no voice {voice_id[:80]!r}; known are {known}"
             raise VoiceNotFound(message, param="voice") from None
+
+    def is_current(self, voice: Voice) -> bool:
+        """Whether the voice still is what it was when the caller got it."""
+        now = self._plain if voice.id == PLAIN else self._voices.get(voice.id)
+        return now is not None and now.revision == voice.revision
+
+    def refresh(self, *, again: bool = False) -> None:
+        """See what another process (`import-voices`) put into the folder, or a person took out.
+
+        Args:
+            again: read also the voices that are known.
+        """
+        with self._lock:
+            try:
+                found = sorted(path.name for path in self._folder.iterdir())
+            except OSError as error:
+                _LOGGER.error("voices cannot be read: %s", error)
+                return
+            known = {} if again else self._voices
+            voices = {name: known.get(name) or self._load(name) for name in found if _shown(name)}
+            self._voices = {name: voice for name, voice in voices.items() if voice is not None}
+
+    def enrol(self, facts: VoiceFacts, recording: Recording) -> Voice:
+        """Keep a new voice under an id of its own.
+
+        Raises:
+            NameTaken: another voice has that name.
+            TooManyVoices: one must be deleted first.
+            StorageFailed: it could not be written.
+        """
+        with self._writing():
+            self._check_name(facts.name)
+            if len(self._voices) >= MAX_VOICES:
+                message = f"voice: there are {MAX_VOICES} voices; delete one first"
+                raise TooManyVoices(message, limit=MAX_VOICES)
+            return self._keep(self._free_id(facts.name), facts, reference_file(recording))
+
+    def change(self, voice_id: str, facts: VoiceFacts) -> Voice:
+        """Give a voice other facts; its reference stays.
+
+        Raises:
+            VoiceNotFound, VoiceFixed: there is no such voice, or it is the plain one.
+            NameTaken: another voice has that name.
+            StorageFailed: it could not be written; the voice is as it was.
+        """
+        with self._writing():
+            voice = self._cloned(voice_id)
+            self._check_name(facts.name, besides=voice_id)
+            reference = self._read(voice_id)
+            if revision_of(facts, reference) != voice.revision:
+                return self._keep(voice_id, facts, reference)
+            write_file(self._folder / voice_id / FACTS, facts_file(facts))
+            self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
+            return self._voices[voice_id]
+
+    def rerecord(self, voice_id: str, facts: VoiceFacts, recording: Recording) -> Voice:
+        """Give a voice another reference, and the facts that belong to it.
+
+        Raises:
+            VoiceNotFound, VoiceFixed: there is no such voice, or it is the plain one.
+            StorageFailed: it could not be written; the voice is as it was.
+        """
+        with self._writing():
+            self._cloned(voice_id)
+            return self._keep(voice_id, facts, reference_file(recording))
+
+    def delete(self, voice_id: str) -> None:
+        """Delete a voice for good: recording, prompts, clips, cache.
+
+        Raises:
+            VoiceNotFound, VoiceFixed: there is no such voice, or it is the plain one.
+            StorageFailed: something could not be deleted; if the voice is gone from the list, the
+                next start deletes the rest.
+        """
+        with self._writing():
+            self._cloned(voice_id)
+            gone = hide_folder(self._folder / voice_id)
+            del self._voices[voice_id]
+            self._end_deletion(voice_id, gone)
+
+    def reference(self, voice_id: str) -> bytes:
+        """A voice's reference as a WAV file.
+
+        Raises:
+            VoiceNotFound, VoiceFixed: there is no such voice, or it is the plain one.
+            StorageFailed: it cannot be read.
+        """
+        with self._lock:
+            self._cloned(voice_id)
+            try:
+                return self._read(voice_id)
+            except OSError as error:
+                raise StorageFailed(f"the voice cannot be read: {error.strerror}") from error
+
+    def prompt(self, voice: Voice, model: str) -> Path | None:
+        """Where the prompt is that a model made of a voice as it is now; None where there is none.
+
+        Args:
+            voice: a voice of this store.
+            model: identity of the model.
+        """
+        path = self._folder / voice.id / prompt_name(model)
+        return path if self.is_current(voice) and path.is_file() else None
+
+    def keep_prompt(self, voice: Voice, model: str, prompt: bytes) -> bool:
+        """Keep what a model made of a voice; False if the voice has changed or gone meanwhile.
+
+        Raises:
+            StorageFailed: it could not be written.
+        """
+        with self._writing():
+            if voice.facts is None or not self.is_current(voice):
+                return False
+            write_file(self._folder / voice.id / prompt_name(model), prompt)
+            return True
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold off other threads, and other processes that work on the same folder."""
+        with self._lock:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with (self._folder / ".lock").open("wb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    yield
+            except OSError as error:
+                # What is listed is what is on the disk, however far the writing came.
+                self.refresh(again=True)
+                reason = error.strerror or str(error)
+                raise StorageFailed(f"the voice cannot be written: {reason}") from error
+
+    def _keep(self, voice_id: str, facts: VoiceFacts, reference: bytes) -> Voice:
+        # The whole folder changes at once: prompts of what the voice was never stay beside it.
+        files = {FACTS: facts_file(facts), REFERENCE: reference}
+        write_folder(self._folder / voice_id, files)
+        self._voices[voice_id] = self._voice(voice_id, facts, reference)
+        return self._voices[voice_id]
+
+    def _load(self, name: str) -> Voice | None:
+        try:
+            voice = self._voice(name, *read_folder(self._folder / name))
+        except BrokenVoice as error:
+            if self._skipped.get(name) != str(error):
+                _LOGGER.warning("voices/%s is left out: %s", name[:80], error)
+                self._skipped[name] = str(error)
+            return None
+        self._skipped.pop(name, None)
+        return voice
+
+    def _voice(self, voice_id: str, facts: VoiceFacts, reference: bytes) -> Voice:
+        return Voice(
+            id=voice_id,
+            name=facts.name,
+            languages=tuple(dict.fromkeys((facts.language, *self._plain.languages))),
+            revision=revision_of(facts, reference),
+            rung=None,  # no model speaks yet; whatever answers only stands in
+            facts=facts,
+            seconds=seconds_of(reference),
+        )
+
+    def _cloned(self, voice_id: str) -> Voice:
+        voice = self.find(voice_id)
+        if voice.facts is None:
+            message = f"voice: {voice_id} is part of the service and stays as it is"
+            raise VoiceFixed(message, param="voice")
+        return voice
+
+    def _read(self, voice_id: str) -> bytes:
+        return (self._folder / voice_id / REFERENCE).read_bytes()
+
+    def _end_deletion(self, voice_id: str, gone: Path) -> None:
+        self._forget(voice_id)
+        shutil.rmtree(gone)
+
+    def _check_name(self, name: str, besides: str | None = None) -> None:
+        for voice in self.all():
+            if voice.id != besides and _folded(voice.name) == _folded(name):
+                raise NameTaken(f"name: there is a voice called {voice.name!r}", param="name")
+
+    def _free_id(self, name: str) -> str:
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        slug = re.sub(r"[^a-z0-9]+", "-", plain)[:_LONGEST_ID].strip("-") or "voice"
+        candidate, number = slug, 1
+        while candidate in _RESERVED or (self._folder / candidate).exists():
+            number += 1
+            candidate = f"{slug}-{number}"
+        return candidate
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".")
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()

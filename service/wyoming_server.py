@@ -158,7 +158,7 @@ def describe(voices: VoiceStore) -> Info:
             version=voice.revision,
             languages=list(voice.languages),
         )
-        for voice in voices.all()
+        for voice in voices.usable()
     ]
     program = TtsProgram(
         name=PROGRAM,

@@ -1,15 +1,15 @@
 // Addresses are relative, so the page also works behind Home Assistant's ingress.
-const byId = (id) => document.getElementById(id);
+export const byId = (id) => document.getElementById(id);
 const TOKEN = "gptsovits-token";
 const HEALTH_EVERY_MS = 5000;
 
-function call(path, options = {}) {
+export function call(path, options = {}) {
   const token = localStorage.getItem(TOKEN);
   const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
   return fetch(path, { ...options, headers });
 }
 
-async function failureOf(response) {
+export async function failureOf(response) {
   try {
     return (await response.json()).error.message;
   } catch {
@@ -32,7 +32,7 @@ async function showHealth() {
   }
 }
 
-function languageName(tag) {
+export function languageName(tag) {
   try {
     return new Intl.DisplayNames(undefined, { type: "language" }).of(tag);
   } catch {
@@ -40,15 +40,29 @@ function languageName(tag) {
   }
 }
 
-async function showVoices() {
+export let voices = []; // as the service listed them last
+export const addressOf = (voice) => `v1/voices/${encodeURIComponent(voice.id)}`;
+
+// Fills the two lists and tells the rest of the page (voices.js) what there is.
+export async function showVoices() {
   const response = await call("v1/voices");
   byId("access").hidden = response.status !== 401;
+  byId("voices").hidden = !response.ok;
   if (!response.ok) return;
-  const { voices, languages, default: preferred } = await response.json();
+  const { languages, default: preferred, ...answer } = await response.json();
+  voices = answer.voices;
+  const chosen = byId("voice").value || preferred;
   byId("voice").replaceChildren(
-    ...voices.map(({ id, name }) => new Option(name, id, false, id === preferred)),
+    ...voices.filter(({ usable }) => usable)
+      .map(({ id, name }) => new Option(name, id, false, id === chosen)),
   );
-  byId("language").append(...languages.map((tag) => new Option(languageName(tag), tag)));
+  const language = byId("language");
+  const spoken = language.value;
+  language.replaceChildren(
+    language.options[0],
+    ...languages.map((tag) => new Option(languageName(tag), tag, false, tag === spoken)),
+  );
+  document.dispatchEvent(new Event("voices"));
 }
 
 async function speak() {

@@ -51,7 +51,7 @@ def test_a_clip_goes_when_its_time_is_over(tmp_path: Path) -> None:
     with pytest.raises(ClipNotFound):
         shelf.path(old.name)
     new = shelf.put(CHUNKS, "wav", 16000)
-    assert [path.name for path in tmp_path.iterdir()] == [new]
+    assert [path.name for path in tmp_path.glob("*/*")] == [new]
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:

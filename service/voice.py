@@ -1,0 +1,107 @@
+"""What a voice is, and what can be wrong with asking for one or changing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.errors import ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Who agreed to be cloned.
+
+    Attributes:
+        who: the person.
+        when: ISO 8601 date and time, UTC.
+        statement: what they agreed to.
+    """
+
+    who: str
+    when: str
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceFacts:
+    """What is known of a voice beside its sound.
+
+    Attributes:
+        name: what people call it.
+        language: tag of the reference's language, one of `LANGUAGES`.
+        transcript: what is said in the reference.
+        created: ISO 8601 date and time, UTC.
+        consent: None while nobody has confirmed it; the voice is then not spoken.
+        model: the model that speaks it, None for the house's own choice.
+    """
+
+    name: str
+    language: str
+    transcript: str
+    created: str
+    consent: Consent | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice that a request may name.
+
+    Attributes:
+        id: what requests call it.
+        name: what people call it.
+        languages: tags that it speaks, its own first.
+        revision: changes whenever the voice would sound different.
+        rung: the rung that speaks it as it should sound; others only stand in. None where there is
+            no such rung yet.
+        facts: what is known of a person's voice, None for the plain one.
+        seconds: length of its reference.
+    """
+
+    id: str
+    name: str
+    languages: tuple[str, ...]
+    revision: str
+    rung: str | None
+    facts: VoiceFacts | None = None
+    seconds: float = 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be spoken: a person's voice needs that person's consent."""
+        return self.facts is None or self.facts.consent is not None
+
+
+class NameTaken(ServiceError):
+    """Another voice has that name."""
+
+    code = "name_taken"
+    status = 409
+
+
+class VoiceFixed(ServiceError):
+    """The plain voice is part of the service."""
+
+    code = "voice_fixed"
+    status = 409
+
+
+class ConsentMissing(ServiceError):
+    """Nobody has confirmed that the person agreed; the voice waits for it."""
+
+    code = "consent_missing"
+    status = 403
+
+
+class TooManyVoices(ServiceError):
+    """As many voices as there may be are there."""
+
+    code = "too_many_voices"
+    status = 409
+
+
+class StorageFailed(ServiceError):
+    """The disk is full, read-only or broken; what was there before still is."""
+
+    code = "storage_failed"
+    status = 507

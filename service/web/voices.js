@@ -1,0 +1,123 @@
+// The voices of people: listed, heard, renamed, deleted.
+import { addressOf, byId, call, failureOf, languageName, showVoices, voices } from "./app.js";
+import { openEnrolment } from "./enrol.js";
+
+document.addEventListener("voices", showList);
+
+function showList() {
+  byId("voice-list").replaceChildren(...voices.map(row));
+}
+
+function row(voice) {
+  const item = document.createElement("li");
+  const about = document.createElement("div");
+  about.className = "about";
+  const name = document.createElement("strong");
+  name.textContent = voice.name;
+  const facts = document.createElement("span");
+  facts.textContent = voice.cloned
+    ? [
+      languageName(voice.language),
+      `${voice.seconds.toFixed(1)} s`,
+      day(voice.created),
+      !voice.usable && "waits for consent",
+      voice.usable && !voice.rung && "no model speaks it yet: another voice stands in",
+    ].filter(Boolean).join(" · ")
+    : "speaks where no other voice can";
+  about.append(name, facts);
+  const buttons = document.createElement("div");
+  buttons.className = "buttons";
+  if (voice.cloned) {
+    if (!voice.usable) buttons.append(button("Confirm", voice, confirmConsent));
+    buttons.append(
+      button("Listen", voice, listen),
+      button("Rename", voice, rename),
+      button("Record again", voice, openEnrolment),
+      button("Delete", voice, remove),
+    );
+  }
+  item.append(about, buttons);
+  return item;
+}
+
+function button(label, voice, act) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = "quiet small";
+  made.textContent = label;
+  made.setAttribute("aria-label", `${label}: ${voice.name}`);
+  made.addEventListener("click", () => act(voice));
+  return made;
+}
+
+function day(time) {
+  const date = new Date(time);
+  return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString();
+}
+
+async function listen(voice) {
+  const response = await call(`${addressOf(voice)}/reference`);
+  if (!response.ok) return say(await failureOf(response));
+  const player = byId("reference-player");
+  URL.revokeObjectURL(player.src);
+  player.src = URL.createObjectURL(await response.blob());
+  player.hidden = false;
+  await player.play().catch(() => {});
+}
+
+async function rename(voice) {
+  const name = field("Name of the voice", { value: voice.name, maxLength: 60, required: true });
+  if (!(await ask(`Rename ${voice.name}`, "Automations go on: the voice's id stays.", "Rename", name))) return;
+  await change(voice, { name: name.input.value }, "Renamed.");
+}
+
+async function remove(voice) {
+  const text = "Its recording, what was made of it and what it has said are deleted for good.";
+  if (!(await ask(`Delete ${voice.name}?`, text, "Delete"))) return;
+  const response = await call(addressOf(voice), { method: "DELETE" });
+  byId("reference-player").hidden = true;
+  await told(response, `${voice.name} is deleted.`);
+}
+
+async function confirmConsent(voice) {
+  const who = field("Whose voice it is, in full", { maxLength: 100, required: true });
+  const text = "I am this person, or this person has agreed: this house may make a synthetic voice of the recording and speak with it.";
+  if (!(await ask(`Confirm ${voice.name}`, text, "I confirm", who))) return;
+  await change(voice, { consent_name: who.input.value, consent: true }, "Confirmed.");
+}
+
+async function change(voice, body, done) {
+  await told(await call(addressOf(voice), { method: "PATCH", body: JSON.stringify(body) }), done);
+}
+
+async function told(response, done) {
+  say(response.ok ? done : await failureOf(response));
+  await showVoices();
+}
+
+function say(text) {
+  byId("voices-said").textContent = text;
+}
+
+function field(label, properties) {
+  const input = Object.assign(document.createElement("input"), { id: "ask-input", autocomplete: "off", ...properties });
+  const caption = Object.assign(document.createElement("label"), { htmlFor: input.id, textContent: label });
+  return { input, nodes: [caption, input] };
+}
+
+function ask(title, text, yes, { nodes = [] } = {}) {
+  const dialog = byId("ask");
+  byId("ask-title").textContent = title;
+  byId("ask-text").textContent = text;
+  byId("ask-yes").textContent = yes;
+  byId("ask-fields").replaceChildren(...nodes);
+  dialog.returnValue = "no";
+  dialog.showModal();
+  (nodes.at(-1) ?? byId("ask-no")).focus(); // Enter must not delete
+  return new Promise((answer) => {
+    dialog.addEventListener("close", () => answer(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+byId("add-voice").addEventListener("click", () => openEnrolment());
+showList();
