@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from aiohttp import web
@@ -20,6 +21,7 @@ from service.http_api import HttpApi
 from service.jobs import JobQueue
 from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
+from service.model_rung import ModelRung
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
 from service.rung_worker import Rung
@@ -49,9 +51,12 @@ def create_app(
 
     Raises:
         OSError: the data folder cannot be written.
-        EngineError: no rung can be made.
+        EngineError: no rung can be made, or the model's folder is not a whole model.
     """
-    ladder = Ladder(make_rungs())
+    rungs = list(make_rungs())
+    plain = rungs[-1]
+    model = ModelRung(Path(settings.model)) if settings.model else None
+    ladder = Ladder(rungs if model is None else [model, *rungs])
     queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
     cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
     clips = ClipShelf(settings.data / "clips")
@@ -61,7 +66,13 @@ def create_app(
         clips.delete_voice(voice)
 
     voices = VoiceStore(
-        settings.data / "voices", ladder.languages, PlainRung.version, ladder.rung, forget
+        settings.data / "voices",
+        plain.languages,
+        PlainRung.version,
+        plain.name,
+        forget,
+        cloned_rung=model.name if model is not None else None,
+        cloned_version=model.identity if model is not None else "",
     )
     metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
@@ -83,7 +94,7 @@ def create_app(
     )
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
-    health = Health(read_server_id(settings.data), queue, ladder)
+    health = Health(read_server_id(settings.data), queue, ladder, model)
     api = HttpApi(
         speech,
         voices,
@@ -117,6 +128,8 @@ def create_app(
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(_probe(ladder)),
         ]
+        if model is not None:
+            tasks.append(asyncio.create_task(asyncio.to_thread(model.load, voices)))
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))

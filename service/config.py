@@ -56,6 +56,9 @@ class Settings:
     announce: bool = _setting(
         True, vol.Boolean(), "tell the local network where the service is (zeroconf)"
     )
+    model: str = _setting(
+        "", str, "folder of a converted model; empty: only the plain voice speaks"
+    )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
     )

@@ -11,6 +11,7 @@ from typing import Any
 from service import __version__
 from service.jobs import JobQueue
 from service.ladder import Ladder
+from service.model_rung import ModelRung
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Health:
 
     Attributes:
         server_id: stays the same for the life of the data folder.
+        model: the rung that clones, None where there is none.
         ready: the self-test has been spoken.
         failure: why the service is not ready, for a person.
     """
@@ -26,6 +28,7 @@ class Health:
     server_id: str
     queue: JobQueue
     ladder: Ladder
+    model: ModelRung | None = None
     ready: bool = False
     failure: str | None = None
     started: float = field(default_factory=monotonic)
@@ -43,7 +46,7 @@ class Health:
             "rung": self.ladder.rung,
             "reason": self.failure or self.ladder.reason,
             "rungs": self.ladder.snapshot(),
-            "model": None,
+            "model": self.model.state if self.model is not None else None,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
             "uptime": round(monotonic() - self.started, 1),
         }

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.errors import EngineError, TextError
+from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
 from service.jobs import SpokenChunk, Utterance
 from service.rung_worker import Cancelled, Rung, RungWorker
@@ -124,7 +124,7 @@ class Ladder:
                 for audio in step.worker.speak(utterance, cancelled):
                     yield SpokenChunk(audio, step.name)
                 return
-            except TextError as error:
+            except (TextError, PromptError) as error:
                 _LOGGER.info("rung %s cannot say this: %s", step.name, error.code)
                 failure = error
             except Exception as error:

@@ -54,6 +54,8 @@ class VoiceStore:
         plain_version: changes whenever the plain voice would sound different.
         plain_rung: the rung that speaks it.
         forget: deletes what else is kept of a voice's speech, given its id.
+        cloned_rung: the rung that speaks people's voices; None where there is none yet.
+        cloned_version: changes whenever it would make them sound different.
     """
 
     def __init__(
@@ -63,7 +65,11 @@ class VoiceStore:
         plain_version: str,
         plain_rung: str,
         forget: Callable[[str], None],
+        cloned_rung: str | None = None,
+        cloned_version: str = "",
     ) -> None:
+        self._cloned_rung = cloned_rung
+        self._cloned_version = cloned_version
         revision = hashlib.sha256(plain_version.encode()).hexdigest()[:12]
         self._plain = Voice(PLAIN, "Plain voice", plain_languages, revision, plain_rung)
         self._folder = folder
@@ -168,7 +174,7 @@ class VoiceStore:
             voice = self._cloned(voice_id)
             self._check_name(facts.name, besides=voice_id)
             reference = self._read(voice_id)
-            if revision_of(facts, reference) != voice.revision:
+            if self._revision(facts, reference) != voice.revision:
                 return self._keep(voice_id, facts, reference)
             write_file(self._folder / voice_id / FACTS, facts_file(facts))
             self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
@@ -273,11 +279,15 @@ class VoiceStore:
             id=voice_id,
             name=facts.name,
             languages=tuple(dict.fromkeys((facts.language, *self._plain.languages))),
-            revision=revision_of(facts, reference),
-            rung=None,  # no model speaks yet; whatever answers only stands in
+            revision=self._revision(facts, reference),
+            rung=self._cloned_rung,
             facts=facts,
             seconds=seconds_of(reference),
         )
+
+    def _revision(self, facts: VoiceFacts, reference: bytes) -> str:
+        salted = revision_of(facts, reference) + self._cloned_version
+        return hashlib.sha256(salted.encode()).hexdigest()[:12]
 
     def _cloned(self, voice_id: str) -> Voice:
         voice = self.find(voice_id)
