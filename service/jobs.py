@@ -264,13 +264,15 @@ class JobQueue:
         now = monotonic()
         for job in list(self._jobs):
             if job.complete and not job.sentences:
-                job.deliver(None)
+                end = None
             elif not job.spoken and job.expires is not None and now - job.queued > job.expires:
                 message = f"not started within the {job.expires:g} s after which it expires"
-                job.deliver(Expired(message, param="expires", limit=job.expires))
+                end = Expired(message, param="expires", limit=job.expires)
             else:
                 continue
+            # First its place, then the word: who hears the end may count on the place.
             self._jobs.remove(job)
+            job.deliver(end)
 
     def _speak_sentence(self, job: Job, sentence: Utterance, number: int) -> None:
         began = monotonic()
