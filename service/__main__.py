@@ -1,26 +1,40 @@
-"""`python -m service`: settings, logging, then speak until SIGTERM."""
+"""`python -m service`: settings, logging, then speak until SIGTERM.
+
+`python -m service import-voices FOLDER` imports voices instead, also beside a running service.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import sys
+from pathlib import Path
 
 from aiohttp import web
 
 from engines.errors import EngineError
 from service.app import create_app
 from service.config import ConfigError, Settings, load_settings
+from service.import_voices import import_voices
+from service.voices import VoiceStore
 
 DRAIN_SECONDS = 30.0
 
 
 def main() -> int:
     """Run the service; returns the process's exit status."""
+    arguments = sys.argv[1:]
+    folder = None
+    if arguments[:1] == ["import-voices"]:
+        if len(arguments) < 2 or not Path(arguments[1]).is_dir():
+            print("usage: python -m service import-voices FOLDER [settings]", file=sys.stderr)
+            return 2
+        folder, arguments = Path(arguments[1]), arguments[2:]
     try:
-        settings = load_settings(sys.argv[1:])
+        settings = load_settings(arguments)
     except ConfigError as error:
         print(f"settings: {error}", file=sys.stderr)
         return 2
@@ -29,12 +43,32 @@ def main() -> int:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    if folder is not None:
+        return _import(folder, settings)
     try:
         asyncio.run(_serve(settings))
     except (EngineError, OSError) as error:
         print(f"the service cannot start: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _import(folder: Path, settings: Settings) -> int:
+    def forget(voice: str) -> None:
+        for kept in ("cache", "clips"):
+            shutil.rmtree(settings.data / kept / voice, ignore_errors=True)
+
+    voices = VoiceStore(settings.data / "voices", (), "", "plain", forget)
+    made = left_out = 0
+    for imported in import_voices(folder, voices):
+        made += imported.voice is not None
+        left_out += imported.voice is None
+        outcome = f"is now {imported.voice}." if imported.voice else "left out:"
+        print(f"{imported.folder.parent.name}/{imported.folder.name} {outcome} {imported.reason}")
+    print(f"{made} imported, {left_out} left out.")
+    if made:
+        print("They are spoken once somebody confirms the person's consent, on the service's page.")
+    return 0 if made else 1
 
 
 async def _serve(settings: Settings) -> None:

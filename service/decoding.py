@@ -1,4 +1,4 @@
-"""Reading a stranger's audio file: in a process of its own, with little memory, time and rights.
+"""Reading a stranger's audio file: in a process of its own, with little memory and time.
 
 libsndfile and the decoders below it are C and read whatever they are given. Here they run where a
 crash, a loop or a flood of samples ends a child process and nothing else.
@@ -7,8 +7,6 @@ crash, a loop or a flood of samples ends a child process and nothing else.
 from __future__ import annotations
 
 import json
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,16 +15,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from engines.audio import MAX_SECONDS, Recording
+from engines.audio import Recording
+from service.decoding_child import MAX_RECORDING, REFUSED
 from service.errors import BadRequest
 
-MEMORY = 1 << 30  # bytes of address space: numpy and 8 channels of 120 s need about half of it
-CPU_SECONDS = 20
 WALL_SECONDS = 40.0
-MAX_RECORDING = (
-    96_000 * (MAX_SECONDS + 1) * 4
-)  # bytes that the child may write: float32, one channel
-_REFUSED = 3  # the child's exit status when the file is at fault and it can say how
 _LONGEST_VERDICT = 1000  # bytes
 _ROOT = Path(__file__).parents[1]
 
@@ -51,7 +44,7 @@ def decode(file: BinaryIO) -> Recording:
     with tempfile.TemporaryFile() as samples, tempfile.TemporaryFile() as verdict:
         try:
             child = subprocess.run(
-                [sys.executable, "-m", "service.decoding"],
+                [sys.executable, "-m", "service.decoding_child"],
                 stdin=file,
                 stdout=samples,
                 stderr=verdict,
@@ -66,7 +59,7 @@ def decode(file: BinaryIO) -> Recording:
             raise BadRecording(message, param="file", limit=WALL_SECONDS) from error
         verdict.seek(max(0, verdict.seek(0, 2) - _LONGEST_VERDICT))
         said = verdict.read().decode("utf-8", "replace").strip().splitlines()
-        if child.returncode == _REFUSED and said:
+        if child.returncode == REFUSED and said:
             raise BadRecording(f"file: {said[-1]}", param="file")
         if child.returncode or not said:
             message = "file: could not be read within the limits of memory and time"
@@ -74,36 +67,3 @@ def decode(file: BinaryIO) -> Recording:
         rate = int(json.loads(said[-1])["sample_rate"])
         samples.seek(0)
         return Recording(np.frombuffer(samples.read(MAX_RECORDING), np.float32), rate)
-
-
-def _limit() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_RECORDING, MAX_RECORDING))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-
-
-def _child() -> int:
-    """Standard input is the file, standard output its samples, standard error the verdict."""
-    _limit()
-    from engines.audio import load_recording
-    from engines.errors import PromptError
-
-    try:
-        with open(0, "rb", closefd=False) as file:
-            recording = load_recording(file)
-    except PromptError as error:
-        sys.stderr.write(str(error).removeprefix("recording: ") + "\n")
-        return _REFUSED
-    if not np.isfinite(recording.samples).all():
-        sys.stderr.write("holds samples that are not numbers\n")
-        return _REFUSED
-    with open(1, "wb", closefd=False) as out:
-        out.write(recording.samples.tobytes())
-    sys.stderr.write(json.dumps({"sample_rate": recording.sample_rate}) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_child())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -86,7 +87,8 @@ class Enrolment:
 
     def __init__(self, voices: VoiceStore) -> None:
         self._voices = voices
-        self._one_at_a_time = asyncio.Semaphore(1)  # decoding may take a gigabyte
+        # One at a time, as decoding may take a gigabyte, and also when clients have left meanwhile.
+        self._reader = ThreadPoolExecutor(1, "recordings")
 
     async def check(
         self, file: BinaryIO, transcript: str | None = None, language: str = "en"
@@ -96,9 +98,11 @@ class Enrolment:
         Raises:
             BadRecording: it cannot be read.
         """
-        async with self._one_at_a_time:
-            recording = await asyncio.to_thread(decode, file)
-            return await asyncio.to_thread(judge, recording, transcript, language)
+
+        def read() -> Verdict:
+            return judge(decode(file), transcript, language)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, read)
 
     async def enrol(self, file: BinaryIO, name: str, words: Words) -> tuple[Voice, Verdict]:
         """Make a voice.

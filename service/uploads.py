@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from service.errors import BadRequest, Busy, ServiceError
+from service.voice import StorageFailed
 
 MAX_UPLOAD = 32 << 20  # bytes; two minutes of stereo WAV at 48 kHz are 23 MB
 MAX_FIELDS = 12
@@ -69,6 +70,7 @@ class Uploads:
             BadRequest: it is no such form.
             UploadTooLarge, UploadTimeout: it is too much, or comes too slowly.
             TooManyUploads: others are being read.
+            StorageFailed: the disk is full.
         """
         if (request.content_length or 0) > MAX_UPLOAD:
             raise _too_large()
@@ -87,6 +89,10 @@ class Uploads:
                     raise UploadTimeout(message, param="body", limit=UPLOAD_SECONDS) from error
                 except (ValueError, AssertionError, HttpProcessingError) as error:
                     raise BadRequest("body: is not a whole form", param="body") from error
+                except ConnectionError:
+                    raise
+                except OSError as error:
+                    raise StorageFailed(f"body: cannot be kept: {error.strerror}") from error
                 yield Upload(file, fields)
         finally:
             self._coming -= 1

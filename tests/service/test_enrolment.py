@@ -254,8 +254,8 @@ def tightened(folder: Path, constant: str, value: int) -> Path:
     (folder / "service").mkdir()
     for path in (root / "service").glob("*.py"):
         (folder / "service" / path.name).symlink_to(path)
-    tight = folder / "service" / "decoding.py"
-    text = tight.read_text().replace("def _limit()", f"{constant} = {value}\n\n\ndef _limit()")
+    tight = folder / "service" / "decoding_child.py"
+    text = tight.read_text().replace("def main()", f"{constant} = {value}\n\n\ndef main()")
     tight.unlink()
     tight.write_text(text)
     return folder

@@ -24,6 +24,7 @@ from service.voice import (
 )
 from service.voice_folder import FACTS, REFERENCE
 from service.voices import VoiceStore
+from service.wyoming_server import describe
 
 RATE = 16_000
 TONE = Recording(np.sin(np.arange(4 * RATE, dtype=np.float32) / 9) / 2, RATE)
@@ -211,6 +212,7 @@ def test_without_consent_a_voice_is_listed_but_not_spoken(home: Home) -> None:
     store.enrol(replace(MUM, consent=None), TONE)
     assert [(voice.id, voice.usable) for voice in store.all()] == [("plain", True), ("mum", False)]
     assert [voice.id for voice in store.usable()] == ["plain"]
+    assert [voice.name for voice in describe(store).tts[0].voices] == ["plain"]
     with pytest.raises(ConsentMissing):
         store.get("mum")
     store.change("mum", MUM)
