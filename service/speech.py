@@ -85,6 +85,7 @@ class Speech:
         self._voices = voices
         self._cache = cache
         self._metrics = metrics
+        self._keeping: dict[Path, asyncio.Task[None]] = {}
         self._language = language
         self._max_text = max_text
         self._pause = sentence_pause
@@ -136,7 +137,19 @@ class Speech:
             yield speaking
         as_asked = speaking.complete and speaking.rungs == {voice.rung}
         if clip is not None and as_asked and self._voices.is_current(voice):
-            await asyncio.to_thread(self._cache.keep, clip, speaking.heard)
+            self._keep(clip, speaking.heard, voice)
+
+    def _keep(self, clip: Path, heard: list[AudioChunk], voice: Voice) -> None:
+        """Write a clip in the background: whoever asked has the whole answer and may be gone."""
+
+        def write() -> None:
+            self._cache.keep(clip, heard)
+            if not self._voices.is_current(voice):
+                self._cache.delete_voice(voice.id)  # it was deleted or changed meanwhile
+
+        task = asyncio.create_task(asyncio.to_thread(write))
+        self._keeping[clip] = task
+        task.add_done_callback(lambda done: self._keeping.pop(clip, None))
 
     @contextlib.asynccontextmanager
     async def _spoken(
@@ -182,6 +195,8 @@ class Speech:
         return self._cache.path(voice.id, voice.revision, self._pause, sentences)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
+        if clip in self._keeping:
+            await asyncio.wait({self._keeping[clip]})
         found = await asyncio.to_thread(self._cache.read, clip)
         return None if found is None else _from_cache(found)
 

@@ -76,6 +76,8 @@ class ServerVoices:
         voices = tuple(
             ServerVoice(voice["id"], voice["name"], tuple(voice["languages"]), voice["revision"])
             for voice in data["voices"]
+            # A voice that waits for its person's consent is listed, but cannot be spoken.
+            if voice.get("usable", True)
         )
         return cls(voices, data["default"], tuple(data["languages"]))
 

@@ -42,6 +42,11 @@ class FakeService:
             "voices": [
                 {"id": "mum", "name": "Mum", "languages": ["en", "zh"], "revision": "a1"},
                 {"id": "plain", "name": "Plain voice", "languages": ["en"], "revision": "b1"},
+                # Waits for its person's consent: nobody may be offered it.
+                {
+                    **{"id": "dad", "name": "Dad", "languages": ["en"], "revision": "c1"},
+                    "usable": False,
+                },
             ],
             "default": "plain",
             "languages": ["en", "zh"],

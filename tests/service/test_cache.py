@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -150,3 +151,20 @@ async def test_what_broke_off_is_not_kept(
         pass
     synthesizer.gate.set()
     assert (await said(service, "First comes one. Then comes two."))[0] == "fake"
+
+
+async def test_a_client_that_leaves_with_its_answer_has_had_it(
+    start_service: StartService,
+) -> None:
+    service = await start_service()
+    host, port = service.url.removeprefix("http://").split(":")
+    body = b'{"input": "Dinner is ready.", "response_format": "pcm"}'
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    async with asyncio.timeout(5):
+        await reader.readuntil(b"0\r\n\r\n")
+    writer.close()
+    assert (await said(service, "Dinner is ready."))[0] == "cache"
+    async with service.session.get(f"{service.url}/metrics") as response:
+        assert 'speech_requests_total{door="http",outcome="done"} 2.0' in await response.text()
