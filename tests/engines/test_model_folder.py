@@ -13,7 +13,7 @@ from engines.model_folder import ModelFolder
 
 @pytest.fixture
 def folder(tiny_model: Path, tmp_path: Path) -> Path:
-    """One to break: links, but for the manifest. (Hard ones would make onnx refuse the original.)"""
+    """One to break: links, but for the manifest. (onnx refuses a file that has hard ones.)"""
     for path in tiny_model.iterdir():
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "model.json").unlink()
