@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="fp32",
-        help="of the T2S matrices; int8 is twice as fast, and refused where it costs too much",
+        help="of the T2S matrices; int8 takes less than half the time a token, and is refused where it costs too much",
     )
 
 

@@ -37,14 +37,6 @@ def test_prefill_and_decode_share_their_matrices(tiny_model: Path) -> None:
     assert max(path.stat().st_size for path in tiny_model.glob("*.onnx")) < 300_000
 
 
-def test_progress_counts_the_graphs(tiny_files: CheckpointFiles, tmp_path: Path) -> None:
-    seen: list[tuple[int, int, str]] = []
-    convert(tiny_files, tmp_path / "m", progress=lambda *state: seen.append(state))
-    assert [done for done, _, _ in seen] == list(range(10))
-    assert seen[0] == (0, 9, "hubert")
-    assert seen[-1] == (9, 9, "model.json")
-
-
 def test_a_folder_that_exists_is_not_touched(tiny_files: CheckpointFiles, tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match="exists"):
         convert(tiny_files, tmp_path)

@@ -91,7 +91,7 @@ async def test_unavailable_while_the_service_is_away(
         lambda service: service.health.update(rung="tensorrt"),
         lambda service: service.voices.update(default="mum"),
         lambda service: service.voices["voices"][0].update(revision="a2"),
-        lambda service: service.voices["voices"].pop(),
+        lambda service: service.voices["voices"].pop(1),
     ],
 )
 async def test_whatever_changes_the_sound_changes_the_revision(
