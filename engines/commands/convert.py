@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="fp32",
-        help="of the T2S matrices; int8 takes less than half the time a token, and is refused where it costs too much",
+        help="of the T2S matrices; int8 takes less than half the time a token, and is refused "
+        "where it costs too much",
     )
 
 
