@@ -20,6 +20,7 @@ from service.http_api import HttpApi
 from service.jobs import JobQueue
 from service.ladder import Ladder, Rung
 from service.metrics import Metrics
+from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.speech import Speech, SpeechRequest
 from service.voices import VoiceStore
@@ -86,12 +87,20 @@ def create_app(
             settings.host, settings.wyoming_port, speech, voices, settings.sample_rate
         )
 
+    bridge = None
+    if settings.mqtt_host:
+        bridge = make_bridge(settings, speech, voices, clips, health)
+
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
         if wyoming is not None:
             await wyoming.start()
+        if bridge is not None:
+            await bridge.start()
         test = asyncio.create_task(_self_test(speech, health))
         yield
+        if bridge is not None:
+            await bridge.stop()
         if wyoming is not None:
             await wyoming.stop()
         test.cancel()

@@ -17,7 +17,7 @@ from service.speaking import Speaking
 from service.speech import FASTEST, SLOWEST, SpeechRequest
 
 LONGEST_EXPIRY = 86_400.0  # seconds
-_VOICE_FIELDS: dict[Any, Any] = {
+VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("voice"): vol.All(str, vol.Length(min=1, max=100)),
     vol.Optional("language"): vol.Match(r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$"),
     vol.Optional("speed", default=1.0): vol.All(
@@ -37,7 +37,7 @@ SPEECH = vol.Schema(
     {
         vol.Required("input"): str,
         vol.Optional("response_format", default="mp3"): vol.In(list(FORMATS)),
-        **_VOICE_FIELDS,
+        **VOICE_FIELDS,
         **_OPENAI_FIELDS,
     }
 )
@@ -45,7 +45,7 @@ STREAM_START = vol.Schema(
     {
         vol.Required("type"): "start",
         vol.Optional("response_format", default="wav"): vol.In(list(FORMATS)),
-        **_VOICE_FIELDS,
+        **VOICE_FIELDS,
     }
 )
 
@@ -96,6 +96,7 @@ def check(schema: vol.Schema, fields: object) -> dict[str, Any]:
 
 _LIMITS: dict[str, Any] = {
     "response_format": list(FORMATS),
+    "format": list(FORMATS),
     "speed": [SLOWEST, FASTEST],
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,

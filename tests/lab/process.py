@@ -63,6 +63,10 @@ class Process:
             self._child.kill()
             self._child.wait()
 
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        self._child.send_signal(number)
+
     def wait_for(self, what: str, probe: Callable[[], T | None], seconds: float) -> T:
         """Ask `probe` until it answers something that is not None or False.
 
