@@ -123,7 +123,7 @@ class Link:
         self._subscriptions = list(subscriptions)
         self._connection = 0
         self._version = MQTTProtocolVersion.MQTTv5
-        self._complained = ""
+        self._complaints: set[str] = set()
 
     def open(self) -> None:
         """Connect now or as soon as the broker is there, and again whenever the line breaks."""
@@ -228,7 +228,7 @@ class Link:
             if reason.getName() == _OLD_BROKER and client.protocol == MQTTProtocolVersion.MQTTv5:
                 self._post(Refused())
             return
-        self._complained = ""
+        self._complaints.clear()
         self._connection += 1
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         # The broker may have lost everything in a power cut, so nothing is taken for granted.
@@ -289,8 +289,8 @@ class Link:
 
     def _complain(self, what: str) -> None:
         """Log a trouble once, however often paho tries."""
-        if what != self._complained:
-            self._complained = what
+        if what not in self._complaints:
+            self._complaints.add(what)
             _LOGGER.warning("the MQTT broker at %s %s; trying again", self._broker.host, what)
 
 

@@ -21,7 +21,7 @@ class Visitor:
     Args:
         port: the broker's.
         setup: what to do with paho's client before it connects.
-        modern: MQTT 5 rather than 3.1.1.
+        name: its client id.
         session: keep the session, so that what comes while the broker is away is not missed.
     """
 
@@ -30,13 +30,14 @@ class Visitor:
         port: int,
         setup: Callable[[Client], object] = lambda client: None,
         *,
-        modern: bool = True,
+        name: str = "visitor",
         session: bool = False,
     ) -> None:
         self.heard: list[MQTTMessage] = []
         self._ready = threading.Event()
-        version = MQTTProtocolVersion.MQTTv5 if modern else MQTTProtocolVersion.MQTTv311
-        self._client = Client(CallbackAPIVersion.VERSION2, "visitor", protocol=version)
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv5
+        )
         self._client.reconnect_delay_set(1, 1)
         self._client.on_socket_open = lambda client, data, line: line.setsockopt(
             socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
@@ -49,7 +50,7 @@ class Visitor:
         if session:
             properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = 600
-        self._client.connect("127.0.0.1", port, 30, properties=properties)
+        self._client.connect("127.0.0.1", port, 60, clean_start=not session, properties=properties)
         self._client.loop_start()
         if not self._ready.wait(10):
             raise LabError("the visitor could not subscribe")
@@ -88,6 +89,10 @@ class Visitor:
     def on(self, topic: str) -> list[Any]:
         """What was heard on a topic so far, as JSON where it is JSON."""
         return [_content(each) for each in list(self.heard) if each.topic == topic]
+
+    def count(self, topic: str) -> int:
+        """How much was heard on a topic so far."""
+        return sum(each.topic == topic for each in list(self.heard))
 
     def answers(self) -> list[dict[str, Any]]:
         """Every `said` and `failed` so far."""
