@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,28 +79,20 @@ class Announcer:
         except VoiceNotFound:
             return self._voices.default
 
-    async def speak(self, job: StoredJob) -> Clip:
+    @contextlib.asynccontextmanager
+    async def spoken(self, job: StoredJob) -> AsyncIterator[Clip]:
         """Speak a request to its end and keep it as a clip.
+
+        Leaving the context costs time (the cache is written), which no answer has to wait for.
 
         Raises:
             ServiceError: it cannot be spoken, or not in the time it is worth.
         """
-        fields = job.fields
-        spoken = await self._spoken(job)
-        rate = fields.get("sample_rate", self._sample_rate)
-        file = await asyncio.to_thread(self._clips.put, spoken.heard, fields["format"], rate)
-        url = f"{self._base_url}/clips/{file}"
-        players = fields.get("players", self._default_players) if self._players else []
-        answer = {
-            "url": url,
-            "seconds": round(spoken.seconds, 3),
-            "rung": spoken.rung,
-            "voice": spoken.voice.id,
-            "players": players,
-        }
-        if fields["audio"]:
-            answer["audio"] = await asyncio.to_thread(self._audio, file)
-        return Clip(url, tuple(players), answer)
+        async with contextlib.AsyncExitStack() as stack:
+            speaking = await self._first_sound(job, stack)
+            async for _ in speaking.chunks():
+                pass
+            yield await self._clip(job.fields, speaking)
 
     async def play(self, clip: Clip) -> None:
         """Have a clip played.
@@ -111,15 +104,28 @@ class Announcer:
         assert self._players is not None
         await self._players.play(clip.players, clip.url)
 
-    async def _spoken(self, job: StoredJob) -> Speaking:
+    async def _first_sound(self, job: StoredJob, stack: contextlib.AsyncExitStack) -> Speaking:
         while True:
             try:
-                async with self._speech.say(self._request(job)) as speaking:
-                    async for _ in speaking.chunks():
-                        pass
-                return speaking
+                return await stack.enter_async_context(self._speech.say(self._request(job)))
             except Busy:
                 await asyncio.sleep(_BUSY_PAUSE)
+
+    async def _clip(self, fields: dict[str, Any], speaking: Speaking) -> Clip:
+        rate = fields.get("sample_rate", self._sample_rate)
+        file = await asyncio.to_thread(self._clips.put, speaking.heard, fields["format"], rate)
+        url = f"{self._base_url}/clips/{file}"
+        players = fields.get("players", self._default_players) if self._players else []
+        answer = {
+            "url": url,
+            "seconds": round(speaking.seconds, 3),
+            "rung": speaking.rung,
+            "voice": speaking.voice.id,
+            "players": players,
+        }
+        if fields["audio"]:
+            answer["audio"] = await asyncio.to_thread(self._audio, file)
+        return Clip(url, tuple(players), answer)
 
     def _request(self, job: StoredJob) -> SpeechRequest:
         fields = {"voice": self.chosen_voice.id, **job.fields}

@@ -13,22 +13,20 @@ from typing import Any, TypeVar
 
 from service.errors import ServiceError, VoiceNotFound
 from service.jobs import Priority
-from service.mqtt_announcer import Announcer
+from service.mqtt_announcer import Announcer, Clip
 from service.mqtt_discovery import BIRTH, description, topic
-from service.mqtt_jobs import (
-    MOST_ATTEMPTS,
-    Answer,
+from service.mqtt_jobs import MOST_ATTEMPTS, Answer, JobStore, StoredJob, Verdict
+from service.mqtt_link import Connected, Event, Link, Published, Received, Refused
+from service.mqtt_outbox import Outbox
+from service.mqtt_requests import (
     Cancelled,
     GaveUp,
     Interrupted,
-    JobStore,
     NotStored,
-    StoredJob,
-    Verdict,
+    failure,
+    read_cancel,
+    read_request,
 )
-from service.mqtt_link import Connected, Event, Link, Published, Received, Refused
-from service.mqtt_outbox import Outbox
-from service.mqtt_requests import failure, read_cancel, read_request
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
@@ -213,19 +211,22 @@ class MqttBridge:
         try:
             if await self._on_disk(self._store.begin, job) > MOST_ATTEMPTS:
                 raise GaveUp(f"the service ended {MOST_ATTEMPTS} times while it spoke this")
-            clip = await self._announcer.speak(job)
+            async with self._announcer.spoken(job) as clip:
+                if not clip.players:
+                    await self._say_so(job, clip)
             if clip.players:
                 await self._on_disk(self._store.play, job)
                 await self._announcer.play(clip)
+                await self._say_so(job, clip)
         except ServiceError as error:
             await self._end(job, error)
         except Exception as error:
             _LOGGER.exception("request %s could not be spoken", job.id)
             await self._end(job, error)
-        else:
-            self._latency = round(job.age, 3)
-            said = {"id": job.id, **clip.fields, "latency": self._latency}
-            await self._end(job, said)
+
+    async def _say_so(self, job: StoredJob, clip: Clip) -> None:
+        self._latency = round(job.age, 3)
+        await self._end(job, {"id": job.id, **clip.fields, "latency": self._latency})
 
     async def _end(self, job: StoredJob, result: dict[str, Any] | Exception) -> None:
         """Answer a request, once."""

@@ -15,35 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.errors import ServiceError
-
 REPEAT_WINDOW = 600.0  # seconds after its answer in which a request of the same id is the same one
 KEPT = 86_400.0  # seconds that an answered request is remembered
 MOST_ATTEMPTS = 3
-
-
-class Cancelled(ServiceError):
-    """Somebody took the request back."""
-
-    code = "cancelled"
-
-
-class GaveUp(ServiceError):
-    """Speaking it ended the service, and did so again."""
-
-    code = "gave_up"
-
-
-class Interrupted(ServiceError):
-    """The service ended while players were asked to play it."""
-
-    code = "interrupted"
-
-
-class NotStored(ServiceError):
-    """The disk did not take the request."""
-
-    code = "not_stored"
 
 
 @dataclass(frozen=True, slots=True)

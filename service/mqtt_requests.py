@@ -46,6 +46,30 @@ class TooLarge(ServiceError):
     code = "body_too_large"
 
 
+class Cancelled(ServiceError):
+    """Somebody took the request back."""
+
+    code = "cancelled"
+
+
+class GaveUp(ServiceError):
+    """Speaking it ended the service, and did so again."""
+
+    code = "gave_up"
+
+
+class Interrupted(ServiceError):
+    """The service ended while players were asked to play it."""
+
+    code = "interrupted"
+
+
+class NotStored(ServiceError):
+    """The disk did not take the request."""
+
+    code = "not_stored"
+
+
 def failure(error: Exception) -> dict[str, Any]:
     """The fields that tell of an error; nothing of the server leaks."""
     if not isinstance(error, ServiceError):

@@ -20,6 +20,7 @@ class Visitor:
 
     Args:
         port: the broker's.
+        listen: told of every message at once, on the network's thread.
         setup: what to do with paho's client before it connects.
         name: its client id.
         session: keep the session, so that what comes while the broker is away is not missed.
@@ -28,8 +29,9 @@ class Visitor:
     def __init__(
         self,
         port: int,
-        setup: Callable[[Client], object] = lambda client: None,
+        listen: Callable[[MQTTMessage], object] = lambda message: None,
         *,
+        setup: Callable[[Client], object] = lambda client: None,
         name: str = "visitor",
         session: bool = False,
     ) -> None:
@@ -44,7 +46,7 @@ class Visitor:
         )
         self._client.on_connect = lambda client, *_: client.subscribe("#", 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = lambda client, data, message: self.heard.append(message)
+        self._client.on_message = lambda client, data, message: self._hear(message, listen)
         setup(self._client)
         properties = None
         if session:
@@ -66,6 +68,10 @@ class Visitor:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _hear(self, message: MQTTMessage, listen: Callable[[MQTTMessage], object]) -> None:
+        self.heard.append(message)
+        listen(message)
 
     def publish(
         self,

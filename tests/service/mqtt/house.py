@@ -29,7 +29,7 @@ MOMENTS: dict[str, tuple[type, str, bool]] = {
     "before the disk": (JobStore, "accept", True),
     "before the acknowledgement": (JobStore, "accept", False),
     "after the acknowledgement": (Link, "acknowledge", False),
-    "while speaking": (Announcer, "speak", True),
+    "while speaking": (Announcer, "spoken", True),
     "before playing": (JobStore, "play", True),
     "before the answer": (JobStore, "end", True),
     "after the answer": (JobStore, "end", False),

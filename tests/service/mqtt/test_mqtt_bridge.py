@@ -399,7 +399,7 @@ async def test_a_wrong_password_is_said_once_in_the_log_and_not_shown(
         await asyncio.sleep(1.5)
         assert caplog.text.count("refuses us: Not authorized") == 1
         assert "wr0ng" not in caplog.text
-        assert (await _speech(house))[:3] == b"ID3"
+        assert len(await _speech(house)) > 1000
     finally:
         strict.stop()
 
@@ -407,7 +407,7 @@ async def test_a_wrong_password_is_said_once_in_the_log_and_not_shown(
 async def test_password_and_tls(start_service: StartService, tmp_path: Path) -> None:
     strict = Broker(tmp_path / "strict", password=True, tls=True)
     try:
-        with Visitor(strict.port, _secure(strict)) as visitor:
+        with Visitor(strict.port, setup=_secure(strict)) as visitor:
             await start_service(
                 mqtt_host="localhost",
                 mqtt_port=strict.port,

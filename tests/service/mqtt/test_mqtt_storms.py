@@ -35,9 +35,14 @@ class House(Process):
 
 # Requests that come together are accepted together, so that may happen only once.
 _COUNTS = {"before the disk": 1, "before the acknowledgement": 1}
+_QUICK = ("before the acknowledgement", "after the acknowledgement", "before the answer")
+_CASES = [
+    pytest.param(each, _COUNTS.get(each, 3), marks=[pytest.mark.slow] * (each not in _QUICK))
+    for each in MOMENTS
+]
 
 
-@pytest.mark.parametrize(("moment", "count"), [(each, _COUNTS.get(each, 3)) for each in MOMENTS])
+@pytest.mark.parametrize(("moment", "count"), _CASES)
 async def test_a_bridge_that_is_killed_loses_and_repeats_nothing(
     broker: Broker,
     visitor: Visitor,
@@ -153,6 +158,7 @@ async def test_a_broker_that_freezes_until_it_is_given_up(
     assert len(synthesizer.said) == 20
 
 
+@pytest.mark.slow
 async def test_a_thousand_at_once(
     visitor: Visitor, start_house: StartHouse, synthesizer: FakeSynthesizer
 ) -> None:
