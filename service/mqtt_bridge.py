@@ -152,9 +152,9 @@ class MqttBridge:
         if isinstance(event, Refused):
             await self._link.reopen_older()
         elif isinstance(event, Connected):
-            self._connected = True
             if not event.kept:
                 await self._on_disk(self._store.forget_packets)
+            self._connected = True
             self._announce()
             for job in await self._on_disk(self._store.undelivered):
                 if job.id not in self._ending and not self._outbox.holds(job.id):

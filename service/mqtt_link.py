@@ -207,6 +207,7 @@ class Link:
             if told.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 with contextlib.suppress(RuntimeError):  # the line broke meanwhile
                     told.wait_for_publish(_GOODBYE)
+        client.disable_logger()  # paho calls the end that was asked for an error
         client.disconnect()
         client.loop_stop()
 

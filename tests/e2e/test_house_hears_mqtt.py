@@ -29,6 +29,7 @@ ENTITIES = {
     "event.family_voices_said",
     "event.family_voices_failed",
 }
+PLAIN_LINE = {"set_ca_cert": "off", "set_client_cert": False}
 SENTENCE = "The garden has been watered, so the sprinkler stays dry until tomorrow evening. "
 LONG = (SENTENCE * 8)[:600]
 
@@ -64,7 +65,8 @@ def house() -> Iterator[House]:
         player = stack.enter_context(Player(folder))
         home = stack.enter_context(HomeAssistant(folder / "config"))
         home.add_integration("mpd", {"host": "127.0.0.1", "port": player.port})
-        step = home.add_integration("mqtt", {"broker": "127.0.0.1", "port": broker.port})
+        place = {"broker": "127.0.0.1", "port": broker.port, "other_settings": PLAIN_LINE}
+        step = home.add_integration("mqtt", place)
         assert step["type"] == "create_entry", step
         service = stack.enter_context(
             SpeechService(
