@@ -35,7 +35,7 @@ class House(Process):
 
 # Requests that come together are accepted together, so that may happen only once.
 _COUNTS = {"before the disk": 1, "before the acknowledgement": 1}
-_QUICK = ("before the acknowledgement", "after the acknowledgement", "before the answer")
+_QUICK = ("before the acknowledgement", "after the acknowledgement")
 _CASES = [
     pytest.param(each, _COUNTS.get(each, 3), marks=[pytest.mark.slow] * (each not in _QUICK))
     for each in MOMENTS
@@ -77,6 +77,7 @@ async def test_a_bridge_that_is_killed_loses_and_repeats_nothing(
     assert len(said) <= len(played) <= 13
 
 
+@pytest.mark.slow
 async def test_a_request_that_ends_the_service_is_given_up(
     broker: Broker, visitor: Visitor, home_assistant: HomeAssistant, tmp_path: Path
 ) -> None:
