@@ -90,8 +90,7 @@ class MqttBridge:
         for job in await self._on_disk(self._store.open_jobs):
             self._open[job.id] = job
             if job.playing:
-                message = "the service ended while players were asked; it may have been heard"
-                await self._end(job, Interrupted(message))
+                await self._end(job, Interrupted("the service ended while players were asked"))
             else:
                 self._queue(job)
         self._link.open()
@@ -108,8 +107,7 @@ class MqttBridge:
         self._disk.shutdown()
 
     async def _on_disk(self, work: Callable[..., _T], *arguments: object) -> _T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._disk, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     async def _listen(self) -> None:
         """Take events in their order; requests that came together share a write to disk."""
@@ -132,10 +130,10 @@ class MqttBridge:
             await self._safely(self._settle(requests, taken))
 
     async def _settle(self, requests: list[Received], taken: list[int]) -> None:
-        if delivered := self._outbox.taken(taken):
-            await self._on_disk(self._store.delivered, delivered)
         if requests:
             await self._accept(requests)
+        if delivered := self._outbox.taken(taken):
+            await self._on_disk(self._store.delivered, delivered)
 
     async def _safely(self, work: Awaitable[object]) -> None:
         """One event that cannot be handled must not deafen the bridge."""
@@ -173,8 +171,8 @@ class MqttBridge:
         again = [message.again for message in messages]
         try:
             verdicts = await self._on_disk(self._store.accept, jobs, again)
-        except sqlite3.Error as error:
-            _LOGGER.error("requests cannot be stored: %s", error)
+        except Exception:
+            _LOGGER.exception("requests cannot be stored")
             verdicts = [Verdict.NEW] * len(jobs)
             for job in jobs:
                 refusal = NotStored("the disk does not take the request; the log says why")
@@ -187,15 +185,16 @@ class MqttBridge:
             elif verdict is Verdict.NEW:
                 self._outbox.send(job)
             elif verdict is Verdict.ANSWERED and not message.again:
-                known = await self._on_disk(self._store.find, job.id)
-                if known is not None:
-                    # Who asks again has not heard the answer, perhaps on another topic.
-                    known.reply, known.correlation = job.reply, job.correlation
-                    self._outbox.send(known)
+                await self._repeat(job)
+
+    async def _repeat(self, job: StoredJob) -> None:
+        """Who asks again has not heard the answer, perhaps on another topic."""
+        if (known := await self._on_disk(self._store.find, job.id)) is not None:
+            known.reply, known.correlation = job.reply, job.correlation
+            self._outbox.send(known)
 
     def _queue(self, job: StoredJob) -> None:
-        priority = Priority[job.fields["priority"].upper()]
-        self._waiting[priority].put_nowait(job)
+        self._waiting[Priority[job.fields["priority"].upper()]].put_nowait(job)
 
     async def _work(self, waiting: asyncio.Queue[StoredJob]) -> None:
         """Speak the requests of one priority, one after the other, in the order they came."""
