@@ -40,7 +40,7 @@ class MqttBridge:
     """Speaks what comes by MQTT and answers there.
 
     Args:
-        link: the line to the broker, subscribed to `subscriptions(base)`.
+        link: the line to the broker, subscribed to `subscriptions(base)` of mqtt_discovery.
         store: where accepted requests are kept.
         announcer: makes a clip of a request and has it played.
         voices: those that Home Assistant is told of.
@@ -298,8 +298,3 @@ class MqttBridge:
                 self._announce()
             self._show()
             await asyncio.sleep(_REPORT)
-
-
-def subscriptions(base: str) -> list[str]:
-    """The topics that the bridge listens to."""
-    return [f"{base}/say", f"{base}/say/+", f"{base}/cancel", f"{base}/voice/set", BIRTH]

@@ -20,6 +20,11 @@ def topic(device: str) -> str:
     return f"{PREFIX}/device/{device}/config"
 
 
+def subscriptions(base: str) -> list[str]:
+    """The topics that the bridge listens to."""
+    return [f"{base}/say", f"{base}/say/+", f"{base}/cancel", f"{base}/voice/set", BIRTH]
+
+
 def description(
     device: str, base: str, voices: Sequence[Voice], url: str, gone: Iterable[str] = ()
 ) -> bytes:

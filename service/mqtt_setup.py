@@ -12,7 +12,8 @@ from service.clips import ClipShelf
 from service.config import Settings
 from service.health import Health
 from service.mqtt_announcer import Announcer
-from service.mqtt_bridge import MqttBridge, subscriptions
+from service.mqtt_bridge import MqttBridge
+from service.mqtt_discovery import subscriptions
 from service.mqtt_jobs import JobStore
 from service.mqtt_link import Broker, Link
 from service.players import Players

@@ -3,8 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from service.mqtt_bridge import subscriptions
-from service.mqtt_discovery import BIRTH, description, topic
+from service.mqtt_discovery import BIRTH, description, subscriptions, topic
 from service.voices import Voice
 
 MUM = Voice("mum", "Mum", ("en",), "1", "fake")
