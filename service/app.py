@@ -22,6 +22,7 @@ from service.jobs import JobQueue
 from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
 from service.model_rung import ModelRung
+from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
 from service.rung_worker import Rung
@@ -119,11 +120,16 @@ def create_app(
     discovery = Discovery(
         health.server_id, addresses, {kind: port for kind, port in ports.items() if port}
     )
+    bridge = None
+    if settings.mqtt_host:
+        bridge = make_bridge(settings, speech, voices, clips, health)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
         if wyoming is not None:
             await wyoming.start()
+        if bridge is not None:
+            await bridge.start()
         tasks = [
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(_probe(ladder)),
@@ -134,6 +140,8 @@ def create_app(
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
         yield
+        if bridge is not None:
+            await bridge.stop()
         if wyoming is not None:
             await wyoming.stop()
         await prerenderer.close()

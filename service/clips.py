@@ -47,9 +47,7 @@ class ClipShelf:
         self._folder = folder
         self._lifetime = lifetime
 
-    def put(
-        self, chunks: Sequence[AudioChunk], name: str, sample_rate: int, voice: str = "plain"
-    ) -> str:
+    def put(self, chunks: Sequence[AudioChunk], name: str, sample_rate: int, voice: str) -> str:
         """Write a clip and give its file name; blocks.
 
         Args:

@@ -15,6 +15,7 @@ import yaml
 
 PREFIX = "GPTSOVITS_"
 APP_OPTIONS = Path("/data/options.json")  # where Home Assistant's Supervisor puts an app's options
+SUPERVISOR = "http://supervisor/core"  # Home Assistant's own API, as an app reaches it
 PLACES = (
     "host",
     "port",
@@ -29,8 +30,9 @@ class ConfigError(Exception):
     """A setting is unknown, of the wrong type or out of range."""
 
 
-def _setting(default: Any, rule: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"rule": rule, "help": help_text})
+def _setting(default: Any, rule: Any, help_text: str, *, secret: bool = False) -> Any:
+    metadata = {"rule": rule, "help": help_text, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class Settings:
         "",
         str,
         "bearer token that clients must send; made where needed and none is set",
+        secret=True,
     )
     allow_anonymous: bool = _setting(
         False, vol.Boolean(), "let other machines use the service without a token"
@@ -84,6 +87,41 @@ class Settings:
         vol.All(vol.Coerce(int), vol.Range(0, 100_000)),
         "megabytes of spoken clips to keep; 0 keeps none",
     )
+    base_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "address under which players reach this service, such as http://192.168.1.5:9880",
+    )
+    mqtt_host: str = _setting("", str, "MQTT broker; empty for none")
+    mqtt_port: int = _setting(
+        1883, vol.All(vol.Coerce(int), vol.Range(1, 65535)), "port of the MQTT broker"
+    )
+    mqtt_username: str = _setting("", str, "user at the MQTT broker; empty for none")
+    mqtt_password: str = _setting("", str, "password at the MQTT broker", secret=True)
+    mqtt_tls: bool = _setting(False, vol.Boolean(), "encrypt the line to the MQTT broker")
+    mqtt_ca: str = _setting(
+        "",
+        str,
+        "file of the authority that signed the MQTT broker's certificate; empty: known ones",
+    )
+    mqtt_topic: str = _setting(
+        "gptsovits",
+        vol.Match(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"),
+        "first part of all MQTT topics",
+    )
+    mqtt_players: str = _setting(
+        "",
+        vol.Match(r"^(media_player\.[a-z0-9_]+(, *media_player\.[a-z0-9_]+)*)?$"),
+        "media players, with commas between, that play MQTT requests which name none",
+    )
+    home_assistant_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "Home Assistant that asks players to play; empty for none",
+    )
+    home_assistant_token: str = _setting(
+        "", str, "long-lived access token of that Home Assistant", secret=True
+    )
     log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
 
 
@@ -107,7 +145,12 @@ def load_settings(
         values |= _check(_read_file(Path(path or APP_OPTIONS)), str(path or APP_OPTIONS))
     values |= _check(_read_environment(environment), "environment")
     values |= _check({key: value for key, value in flags.items() if value is not None}, "flags")
-    return Settings(**values)
+    settings = Settings(**values)
+    if (supervisor := environment.get("SUPERVISOR_TOKEN")) and not settings.home_assistant_url:
+        settings = dataclasses.replace(
+            settings, home_assistant_url=SUPERVISOR, home_assistant_token=supervisor
+        )
+    return settings
 
 
 def _parse_flags(arguments: Sequence[str]) -> dict[str, Any]:
@@ -152,5 +195,5 @@ def _check(values: dict[str, Any], source: str) -> dict[str, Any]:
         first = error.errors[0]
         name = str(first.path[0])
         hint = _FIELDS[name].metadata["help"]
-        shown = "(hidden)" if name == "token" else repr(values[name])
+        shown = "(hidden)" if _FIELDS[name].metadata["secret"] else repr(values[name])
         raise ConfigError(f"{source}: {name}: {first.msg}, got {shown} ({hint})") from error

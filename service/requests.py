@@ -19,7 +19,7 @@ from service.speech import FASTEST, SLOWEST, SpeechRequest
 
 MOST_TEXTS = 500  # of one batch to prerender
 LONGEST_EXPIRY = 86_400.0  # seconds
-_VOICE_FIELDS: dict[Any, Any] = {
+VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("voice"): vol.All(str, vol.Length(min=1, max=100)),
     vol.Optional("language"): vol.Match(r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$"),
     vol.Optional("speed", default=1.0): vol.All(
@@ -40,14 +40,14 @@ SPEECH = vol.Schema(
     {
         vol.Required("input"): str,
         vol.Optional("response_format", default="mp3"): vol.In(list(FORMATS)),
-        **_VOICE_FIELDS,
+        **VOICE_FIELDS,
         **_OPENAI_FIELDS,
     }
 )
 PRERENDER = vol.Schema(
     {
         vol.Required("texts"): vol.All([str], vol.Length(1, MOST_TEXTS)),
-        **{key: rule for key, rule in _VOICE_FIELDS.items() if key.schema != "priority"},
+        **{key: rule for key, rule in VOICE_FIELDS.items() if key.schema != "priority"},
         vol.Optional("priority", default="background"): "background",
     }
 )
@@ -55,7 +55,7 @@ STREAM_START = vol.Schema(
     {
         vol.Required("type"): "start",
         vol.Optional("response_format", default="wav"): vol.In(list(FORMATS)),
-        **_VOICE_FIELDS,
+        **VOICE_FIELDS,
     }
 )
 
@@ -109,6 +109,7 @@ def check(
 
 _LIMITS: dict[str, Any] = {
     "response_format": list(FORMATS),
+    "format": list(FORMATS),
     "speed": [SLOWEST, FASTEST],
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,

@@ -20,7 +20,7 @@ class HomeAssistant(Process):
     def __init__(self, folder: Path) -> None:
         """Start it with a fresh configuration in `folder` and wait until it runs."""
         self.url = f"http://127.0.0.1:{(port := free_port())}"
-        self._token = ""
+        self.token = ""
         custom = folder / "custom_components"
         custom.mkdir(parents=True)
         (custom / INTEGRATION).symlink_to(REPOSITORY / "custom_components" / INTEGRATION)
@@ -30,7 +30,7 @@ class HomeAssistant(Process):
         super().__init__("Home Assistant", hass, "-c", folder, "--skip-pip", log=log)
         try:
             self.wait_for("web server", self._onboarding, 120)
-            self._token = self._log_in()
+            self.token = self._log_in()
             self.wait_for("running state", self._running, 60)
         except BaseException:
             self.stop()
@@ -43,15 +43,15 @@ class HomeAssistant(Process):
             LabError: any answer but success; carries what Home Assistant said.
         """
         headers = {"Content-Type": "application/json"}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         return self._ask(
             urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
         )
 
     def get(self, path: str) -> Any:
         """GET a JSON answer; errors as `post`."""
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return self._ask(urllib.request.Request(self.url + path, headers=headers))
 
     def add_integration(self, domain: str, answers: dict[str, Any]) -> dict[str, Any]:

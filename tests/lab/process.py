@@ -63,6 +63,18 @@ class Process:
             self._child.kill()
             self._child.wait()
 
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        self._child.send_signal(number)
+
+    def ended(self) -> int | None:
+        """The program's exit status, None while it runs."""
+        return self._child.poll()
+
+    def wait(self, seconds: float) -> int:
+        """Wait for the program to end by itself; returns its exit status."""
+        return self._child.wait(seconds)
+
     def wait_for(self, what: str, probe: Callable[[], T | None], seconds: float) -> T:
         """Ask `probe` until it answers something that is not None or False.
 

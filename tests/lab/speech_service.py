@@ -13,20 +13,24 @@ from tests.lab.process import Process, free_port
 class SpeechService(Process):
     """`python -m service` on a free port with its data in a folder of its own."""
 
-    def __init__(self, folder: Path, token: str) -> None:
-        """Start it and wait until it says it is ready.
+    def __init__(self, folder: Path, token: str, **settings: object) -> None:
+        """Start it and wait until it says it is ready; players reach it at `url`.
 
         Args:
             folder: where data and log go.
             token: the bearer token it shall ask for; may be empty.
+            settings: further settings by their names.
         """
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [sys.executable, "-m", "service", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--data", folder / "data"]
+        command += ["--base-url", self.url]
         if token:
             command += ["--token", token]
+        for name, value in settings.items():
+            command += [f"--{name.replace('_', '-')}", str(value)]
         super().__init__("the service", *command, log=folder / "service.log", cwd=REPOSITORY)
         try:
             self.wait_for("readiness", self.ready, 60)

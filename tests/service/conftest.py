@@ -74,6 +74,10 @@ class RunningService:
     synthesizer: FakeSynthesizer
     session: aiohttp.ClientSession
     health: Health
+    runner: web.AppRunner
+
+    async def stop(self) -> None:
+        await self.runner.cleanup()
 
     def queue_depth(self) -> int:
         return self.health.queue.depth
@@ -106,7 +110,8 @@ async def start_service(
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
             host, port = runner.addresses[0][:2]
-            running = RunningService(f"http://{host}:{port}", synthesizer, session, app[HEALTH])
+            url = f"http://{host}:{port}"
+            running = RunningService(url, synthesizer, session, app[HEALTH], runner)
             await settled(running)
             synthesizer.said.clear()
             synthesizer.chunks_made = 0

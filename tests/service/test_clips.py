@@ -23,7 +23,7 @@ CHUNKS = [AudioChunk(NOISE, 24000), AudioChunk(NOISE[:16000], 32000)]
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "pcm"])
 def test_a_clip_is_a_complete_file(tmp_path: Path, name: str) -> None:
     shelf = ClipShelf(tmp_path)
-    path = shelf.path(shelf.put(CHUNKS, name, 32000))
+    path = shelf.path(shelf.put(CHUNKS, name, 32000, "plain"))
     samples, rate = soundfile.read(path)
     assert len(samples) / rate == pytest.approx(1.5, abs=0.01)
     assert np.sqrt(np.mean(np.square(samples))) > 0.1
@@ -31,7 +31,7 @@ def test_a_clip_is_a_complete_file(tmp_path: Path, name: str) -> None:
 
 def test_a_pcm_clip_is_bare_samples(tmp_path: Path) -> None:
     shelf = ClipShelf(tmp_path)
-    assert shelf.path(shelf.put(CHUNKS, "pcm", 16000)).stat().st_size == 1.5 * 32000
+    assert shelf.path(shelf.put(CHUNKS, "pcm", 16000, "plain")).stat().st_size == 1.5 * 32000
 
 
 @pytest.mark.parametrize(
@@ -45,19 +45,19 @@ def test_only_its_own_names_are_looked_up(tmp_path: Path, file: str) -> None:
 
 def test_a_clip_goes_when_its_time_is_over(tmp_path: Path) -> None:
     shelf = ClipShelf(tmp_path, lifetime=60)
-    old = shelf.path(shelf.put(CHUNKS, "wav", 16000))
+    old = shelf.path(shelf.put(CHUNKS, "wav", 16000, "plain"))
     past = time.time() - 61
     os.utime(old, (past, past))
     with pytest.raises(ClipNotFound):
         shelf.path(old.name)
-    new = shelf.put(CHUNKS, "wav", 16000)
+    new = shelf.put(CHUNKS, "wav", 16000, "plain")
     assert [path.name for path in tmp_path.glob("*/*")] == [new]
 
 
 def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "clips").write_text("a file where the folder should be")
     with pytest.raises(ServiceError, match="cannot be written"):
-        ClipShelf(tmp_path / "clips").put(CHUNKS, "wav", 16000)
+        ClipShelf(tmp_path / "clips").put(CHUNKS, "wav", 16000, "plain")
 
 
 async def test_players_fetch_a_clip_as_they_like(start_service: StartService) -> None:

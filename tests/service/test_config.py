@@ -56,6 +56,11 @@ def test_the_manifest_lists_every_option_with_its_default() -> None:
         ({"language": "english please"}, "language: does not match"),
         ({"log_level": "loud"}, "log_level: value must be one of"),
         ({"token": 5}, r"token: expected str, got \(hidden\)"),
+        ({"mqtt_password": 5}, r"mqtt_password: expected str, got \(hidden\)"),
+        ({"home_assistant_token": 5}, r"home_assistant_token: expected str, got \(hidden\)"),
+        ({"mqtt_topic": "home/+"}, "mqtt_topic: does not match"),
+        ({"mqtt_players": "light.kitchen"}, "mqtt_players: does not match"),
+        ({"base_url": "box:9880"}, "base_url: does not match"),
         ({"options": [1]}, "options must be a mapping"),
         ([1], "must be a mapping"),
     ],
@@ -86,3 +91,25 @@ def test_a_file_that_is_no_plain_yaml_is_refused(tmp_path: Path, text: str) -> N
     file.write_text(text)
     with pytest.raises(ConfigError):
         load_settings(["--config", str(file)], {})
+
+
+def test_secrets_are_not_shown() -> None:
+    shown = repr(Settings(token="s3cret", mqtt_password="s3cret", home_assistant_token="s3cret"))
+    assert "s3cret" not in shown
+
+
+def test_an_app_reaches_home_assistant_through_the_supervisor() -> None:
+    settings = load_settings([], {"SUPERVISOR_TOKEN": "x"})
+    assert settings.home_assistant_url == "http://supervisor/core"
+    assert settings.home_assistant_token == "x"
+
+
+def test_a_home_assistant_of_the_users_choice_goes_before_the_supervisor() -> None:
+    environment = {
+        "SUPERVISOR_TOKEN": "x",
+        "GPTSOVITS_HOME_ASSISTANT_URL": "http://other:8123",
+        "GPTSOVITS_HOME_ASSISTANT_TOKEN": "y",
+    }
+    settings = load_settings([], environment)
+    assert settings.home_assistant_url == "http://other:8123"
+    assert settings.home_assistant_token == "y"

@@ -1,0 +1,146 @@
+"""A stored request becomes a clip under an address, and sound from players where some are named."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.clips import ClipShelf
+from service.errors import Busy, Expired, VoiceNotFound
+from service.mqtt_jobs import StoredJob
+from service.players import Players
+from service.requests import speech_request
+from service.speaking import Speaking
+from service.speech import Speech, SpeechRequest
+from service.voice import Voice
+from service.voices import VoiceStore
+
+MOST_AUDIO = 64 * 1024  # bytes of a clip that may travel in the answer
+_BUSY_PAUSE = 0.5  # seconds; an accepted request waits for its place instead of being refused
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What was spoken.
+
+    Attributes:
+        url: where players find it.
+        players: who shall play it.
+        fields: what the answer tells of it.
+    """
+
+    url: str
+    players: tuple[str, ...]
+    fields: dict[str, Any]
+
+
+class Announcer:
+    """Speaks stored requests.
+
+    Args:
+        speech, voices, clips: the parts of the service that do it.
+        players: who can play; None where no Home Assistant is set up.
+        base_url: address under which players reach this service.
+        sample_rate: rate in Hz of audio whose request names none.
+        default_players: who plays what names no players.
+
+    Attributes:
+        voice: id of the voice of requests that name none; None for the service's own default.
+    """
+
+    def __init__(
+        self,
+        speech: Speech,
+        voices: VoiceStore,
+        clips: ClipShelf,
+        players: Players | None,
+        *,
+        base_url: str,
+        sample_rate: int,
+        default_players: Sequence[str] = (),
+    ) -> None:
+        self.voice: str | None = None
+        self._speech = speech
+        self._voices = voices
+        self._clips = clips
+        self._players = players
+        self._base_url = base_url.rstrip("/")
+        self._sample_rate = sample_rate
+        self._default_players = list(default_players)
+
+    @property
+    def chosen_voice(self) -> Voice:
+        """The voice of requests that name none; the service's default once the chosen is gone."""
+        try:
+            return self._voices.get(self.voice)
+        except VoiceNotFound:
+            return self._voices.default
+
+    @contextlib.asynccontextmanager
+    async def spoken(self, job: StoredJob) -> AsyncIterator[Clip]:
+        """Speak a request to its end and keep it as a clip.
+
+        Leaving the context costs time (the cache is written), which no answer has to wait for.
+
+        Raises:
+            ServiceError: it cannot be spoken, or not in the time it is worth.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            speaking = await self._first_sound(job, stack)
+            async for _ in speaking.chunks():
+                pass
+            yield await self._clip(job.fields, speaking)
+
+    async def play(self, clip: Clip) -> None:
+        """Have a clip played.
+
+        Raises:
+            PlayerNotFound: a player is not there.
+            PlayerFailed: Home Assistant cannot be reached, or refuses.
+        """
+        assert self._players is not None
+        await self._players.play(clip.players, clip.url)
+
+    async def _first_sound(self, job: StoredJob, stack: contextlib.AsyncExitStack) -> Speaking:
+        while True:
+            try:
+                return await stack.enter_async_context(self._speech.say(self._request(job)))
+            except Busy:
+                await asyncio.sleep(_BUSY_PAUSE)
+
+    async def _clip(self, fields: dict[str, Any], speaking: Speaking) -> Clip:
+        rate = fields.get("sample_rate", self._sample_rate)
+        file = await asyncio.to_thread(
+            self._clips.put, speaking.heard, fields["format"], rate, speaking.voice.id
+        )
+        url = f"{self._base_url}/clips/{file}"
+        players = fields.get("players", self._default_players) if self._players else []
+        answer = {
+            "url": url,
+            "seconds": round(speaking.seconds, 3),
+            "rung": speaking.rung,
+            "voice": speaking.voice.id,
+            "players": players,
+        }
+        if fields["audio"]:
+            answer["audio"] = await asyncio.to_thread(self._audio, file)
+        return Clip(url, tuple(players), answer)
+
+    def _request(self, job: StoredJob) -> SpeechRequest:
+        fields = {"voice": self.chosen_voice.id, **job.fields}
+        limit = fields.get("expires")
+        if limit is not None:
+            if job.age >= limit:
+                message = f"not started within the {limit:g} s after which it expires"
+                raise Expired(message, param="expires", limit=limit)
+            fields["expires"] = limit - job.age
+        return speech_request(fields, fields["text"], door="mqtt", client="")
+
+    def _audio(self, file: str) -> str | None:
+        """The clip in base64; None for one that is too large for a message."""
+        data = self._clips.path(file).read_bytes()
+        return base64.b64encode(data).decode() if len(data) <= MOST_AUDIO else None

@@ -1,0 +1,300 @@
+"""The MQTT door: requests come in, are safe on disk before they are acknowledged, and each ends in
+exactly one `said` or `failed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from service.errors import ServiceError, VoiceNotFound
+from service.jobs import Priority
+from service.mqtt_announcer import Announcer, Clip
+from service.mqtt_discovery import BIRTH, description, topic
+from service.mqtt_jobs import MOST_ATTEMPTS, Answer, JobStore, StoredJob, Verdict
+from service.mqtt_link import Connected, Event, Link, Published, Received, Refused
+from service.mqtt_outbox import Outbox
+from service.mqtt_requests import (
+    Cancelled,
+    GaveUp,
+    Interrupted,
+    NotStored,
+    failure,
+    read_cancel,
+    read_request,
+)
+from service.voices import VoiceStore
+
+_LOGGER = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_BATCH = 100  # requests that share one write to disk
+_REPORT = 1.0  # seconds between looks at what Home Assistant's sensors show
+_SWEEP = 3600  # looks between clearings of the store
+
+
+class MqttBridge:
+    """Speaks what comes by MQTT and answers there.
+
+    Args:
+        link: the line to the broker, subscribed to `subscriptions(base)` of mqtt_discovery.
+        store: where accepted requests are kept.
+        announcer: makes a clip of a request and has it played.
+        voices: those that Home Assistant is told of.
+        report: what the sensors show: queue and rung.
+        base: first part of all topics.
+        device: id of the device in Home Assistant.
+        url: the service's page; empty for none.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        store: JobStore,
+        announcer: Announcer,
+        voices: VoiceStore,
+        report: Callable[[], dict[str, Any]],
+        *,
+        base: str,
+        device: str,
+        url: str,
+    ) -> None:
+        self._link = link
+        self._store = store
+        self._announcer = announcer
+        self._voices = voices
+        self._report = report
+        self._base = base
+        self._device = device
+        self._url = url
+        self._disk = ThreadPoolExecutor(1, "mqtt-jobs")
+        self._connected = False
+        self._open: dict[str, StoredJob] = {}
+        self._speaking: dict[str, asyncio.Task[None]] = {}
+        self._waiting: dict[Priority, asyncio.Queue[StoredJob]] = {
+            priority: asyncio.Queue() for priority in Priority
+        }
+        self._outbox = Outbox(link, base)
+        self._ending: set[str] = set()  # requests whose answers are being written
+        self._latency: float | None = None
+        self._shown: dict[str, Any] = {}
+        self._described: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take up what was left, connect, listen."""
+        self._announcer.voice = await self._on_disk(self._store.recall, "voice")
+        for job in await self._on_disk(self._store.open_jobs):
+            self._open[job.id] = job
+            if job.playing:
+                await self._end(job, Interrupted("the service ended while players were asked"))
+            else:
+                self._queue(job)
+        self._link.open()
+        self._tasks = [asyncio.create_task(self._work(each)) for each in self._waiting.values()]
+        self._tasks += [asyncio.create_task(self._listen()), asyncio.create_task(self._observe())]
+
+    async def stop(self) -> None:
+        """Leave; what is not answered is spoken after the next start."""
+        for task in (*self._tasks, *self._speaking.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._speaking.values(), return_exceptions=True)
+        await self._link.close()
+        await self._on_disk(self._store.close)
+        self._disk.shutdown()
+
+    async def _on_disk(self, work: Callable[..., _T], *arguments: object) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
+
+    async def _listen(self) -> None:
+        """Take events in their order; requests that came together share a write to disk."""
+        while True:
+            events = [await self._link.events.get()]
+            while not self._link.events.empty() and len(events) < _BATCH:
+                events.append(self._link.events.get_nowait())
+            requests: list[Received] = []
+            taken: list[int] = []
+            for event in events:
+                if isinstance(event, Received) and self._is_request(event.topic):
+                    requests.append(event)
+                    continue
+                if isinstance(event, Published):
+                    taken.append(event.number)
+                    continue
+                await self._safely(self._settle(requests, taken))
+                requests, taken = [], []
+                await self._safely(self._take(event))
+            await self._safely(self._settle(requests, taken))
+
+    async def _settle(self, requests: list[Received], taken: list[int]) -> None:
+        if requests:
+            await self._accept(requests)
+        if delivered := self._outbox.taken(taken):
+            await self._on_disk(self._store.delivered, delivered)
+
+    async def _safely(self, work: Awaitable[object]) -> None:
+        """One event that cannot be handled must not deafen the bridge."""
+        try:
+            await work
+        except Exception:
+            _LOGGER.exception("an MQTT event could not be handled")
+
+    def _is_request(self, name: str) -> bool:
+        say = f"{self._base}/say"
+        return name == say or name.startswith(f"{say}/")
+
+    async def _take(self, event: Event) -> None:
+        if isinstance(event, Refused):
+            await self._link.reopen_older()
+        elif isinstance(event, Connected):
+            if not event.kept:
+                await self._on_disk(self._store.forget_packets)
+            self._connected = True
+            self._announce()
+            for job in await self._on_disk(self._store.undelivered):
+                if job.id not in self._ending and not self._outbox.holds(job.id):
+                    self._outbox.send(job)
+        elif isinstance(event, Received):
+            self._link.acknowledge(event)
+            if event.topic == BIRTH and event.payload == b"online":
+                self._announce()
+            elif event.topic == f"{self._base}/cancel":
+                await self._cancel(event)
+            elif event.topic == f"{self._base}/voice/set":
+                await self._choose(event)
+
+    async def _accept(self, messages: list[Received]) -> None:
+        jobs = [read_request(message, self._base) for message in messages]
+        again = [message.again for message in messages]
+        try:
+            verdicts = await self._on_disk(self._store.accept, jobs, again)
+        except Exception:
+            _LOGGER.exception("requests cannot be stored")
+            verdicts = [Verdict.NEW] * len(jobs)
+            for job in jobs:
+                refusal = NotStored("the disk does not take the request; the log says why")
+                job.answer = job.answer or Answer("failed", {"id": job.id, **failure(refusal)})
+        for message, job, verdict in zip(messages, jobs, verdicts, strict=True):
+            self._link.acknowledge(message)
+            if verdict is Verdict.NEW and job.answer is None:
+                self._open[job.id] = job
+                self._queue(job)
+            elif verdict is Verdict.NEW:
+                self._outbox.send(job)
+            elif verdict is Verdict.ANSWERED and not message.again:
+                await self._repeat(job)
+
+    async def _repeat(self, job: StoredJob) -> None:
+        """Who asks again has not heard the answer, perhaps on another topic."""
+        if (known := await self._on_disk(self._store.find, job.id)) is not None:
+            known.reply, known.correlation = job.reply, job.correlation
+            self._outbox.send(known)
+
+    def _queue(self, job: StoredJob) -> None:
+        self._waiting[Priority[job.fields["priority"].upper()]].put_nowait(job)
+
+    async def _work(self, waiting: asyncio.Queue[StoredJob]) -> None:
+        """Speak the requests of one priority, one after the other, in the order they came."""
+        while True:
+            job = await waiting.get()
+            if self._open.get(job.id) is job:
+                task = asyncio.create_task(self._speak(job))
+                self._speaking[job.id] = task
+                await asyncio.wait([task])
+                del self._speaking[job.id]
+
+    async def _speak(self, job: StoredJob) -> None:
+        try:
+            if await self._on_disk(self._store.begin, job) > MOST_ATTEMPTS:
+                raise GaveUp(f"the service ended {MOST_ATTEMPTS} times while it spoke this")
+            async with self._announcer.spoken(job) as clip:
+                if not clip.players:
+                    await self._say_so(job, clip)
+            if clip.players:
+                await self._on_disk(self._store.play, job)
+                await self._announcer.play(clip)
+                await self._say_so(job, clip)
+        except ServiceError as error:
+            await self._end(job, error)
+        except Exception as error:
+            _LOGGER.exception("request %s could not be spoken", job.id)
+            await self._end(job, error)
+
+    async def _say_so(self, job: StoredJob, clip: Clip) -> None:
+        self._latency = round(job.age, 3)
+        await self._end(job, {"id": job.id, **clip.fields, "latency": self._latency})
+
+    async def _end(self, job: StoredJob, result: dict[str, Any] | Exception) -> None:
+        """Answer a request, once."""
+        if self._open.pop(job.id, None) is not job:
+            return
+        if isinstance(result, Exception):
+            job.answer = Answer("failed", {"id": job.id, **failure(result)})
+        else:
+            job.answer = Answer("said", result)
+        self._ending.add(job.id)
+        try:
+            await self._on_disk(self._store.end, job, job.answer)
+        except sqlite3.Error:
+            _LOGGER.exception("the answer to request %s cannot be stored", job.id)
+        finally:
+            self._ending.remove(job.id)
+        if self._connected:
+            self._outbox.send(job)
+
+    async def _cancel(self, message: Received) -> None:
+        try:
+            wanted = read_cancel(message)
+        except ServiceError as error:
+            self._outbox.tell("failed", {"id": None, **failure(error)})
+            return
+        for job in [each for each in self._open.values() if wanted in ("", each.id)]:
+            # What players were asked to play is heard; what is being answered has ended.
+            if not job.playing and self._open.get(job.id) is job:
+                if job.id in self._speaking:
+                    self._speaking[job.id].cancel()
+                await self._end(job, Cancelled("cancelled before it was spoken to its end"))
+
+    async def _choose(self, message: Received) -> None:
+        """Change the voice of requests that name none."""
+        wanted = message.payload[:200].decode("utf-8", "replace").strip()
+        try:
+            self._announcer.voice = self._voices.get(wanted).id
+        except VoiceNotFound as error:
+            self._outbox.tell("failed", {"id": None, **failure(error)})
+            return
+        await self._on_disk(self._store.remember, "voice", self._announcer.voice)
+        self._show()
+
+    def _announce(self) -> None:
+        """Tell Home Assistant who we are, and how we are."""
+        voices = self._voices.usable()
+        gone = set(self._described) - {voice.id for voice in voices}
+        self._described = [voice.id for voice in voices]
+        described = description(self._device, self._base, voices, self._url, sorted(gone))
+        self._link.publish(topic(self._device), described, retain=True)
+        self._link.publish(f"{self._base}/status", b"online", retain=True)
+        self._shown = {}
+        self._show()
+
+    def _show(self) -> None:
+        shown = self._report()
+        shown["queue"] += len(self._open) - len(self._speaking)
+        shown |= {"voice": self._announcer.chosen_voice.id, "latency": self._latency}
+        if self._connected and shown != self._shown:
+            self._shown = shown
+            self._outbox.tell("state", shown, retain=True)
+
+    async def _observe(self) -> None:
+        looks = 0
+        while True:
+            if looks % _SWEEP == 0:
+                await self._safely(self._on_disk(self._store.forget_old))
+            looks += 1
+            if self._connected and self._described != [each.id for each in self._voices.usable()]:
+                self._announce()
+            self._show()
+            await asyncio.sleep(_REPORT)

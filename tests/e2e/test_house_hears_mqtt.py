@@ -1,0 +1,119 @@
+"""MQTT, all of it real: Mosquitto, the service, Home Assistant with MQTT, a player."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.lab.broker import Broker, provide_mosquitto
+from tests.lab.environments import home_assistant_python
+from tests.lab.ground import lab_folder
+from tests.lab.home_assistant import HomeAssistant
+from tests.lab.mqtt_client import Visitor
+from tests.lab.player import Player, provide_programs
+from tests.lab.speech_service import SpeechService
+
+pytestmark = pytest.mark.slow
+
+ENTITIES = {
+    "notify.family_voices_say_as_plain_voice",
+    "select.family_voices_voice",
+    "button.family_voices_test",
+    "sensor.family_voices_queue",
+    "sensor.family_voices_latency",
+    "sensor.family_voices_rung",
+    "event.family_voices_said",
+    "event.family_voices_failed",
+}
+PLAIN_LINE = {"set_ca_cert": "off", "set_client_cert": False}
+SENTENCE = "The garden has been watered, so the sprinkler stays dry until tomorrow evening. "
+LONG = (SENTENCE * 8)[:600]
+
+
+@dataclass
+class House:
+    broker: Broker
+    home_assistant: HomeAssistant
+    player: Player
+    service: SpeechService
+    visitor: Visitor
+
+    def states(self) -> dict[str, str]:
+        found = self.home_assistant.get("/api/states")
+        return {each["entity_id"]: each["state"] for each in found if _ours(each["entity_id"])}
+
+
+def _ours(entity: str) -> bool:
+    return ".family_voices_" in entity
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    provide_programs()
+    provide_mosquitto()
+    home_assistant_python()
+    runs = lab_folder() / "runs"
+    runs.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="mqtt-", dir=runs))
+    with ExitStack() as stack:
+        broker = Broker(folder / "broker")
+        stack.callback(broker.stop)
+        player = stack.enter_context(Player(folder))
+        home = stack.enter_context(HomeAssistant(folder / "config"))
+        home.add_integration("mpd", {"host": "127.0.0.1", "port": player.port})
+        place = {"broker": "127.0.0.1", "port": broker.port, "other_settings": PLAIN_LINE}
+        step = home.add_integration("mqtt", place)
+        assert step["type"] == "create_entry", step
+        service = stack.enter_context(
+            SpeechService(
+                folder,
+                "",
+                mqtt_host="127.0.0.1",
+                mqtt_port=broker.port,
+                mqtt_players=home.entity("media_player"),
+                home_assistant_url=home.url,
+                home_assistant_token=home.token,
+            )
+        )
+        visitor = stack.enter_context(Visitor(broker.port))
+        yield House(broker, home, player, service, visitor)
+
+
+def test_the_entities_appear(house: House) -> None:
+    home = house.home_assistant
+    home.wait_for("entities", lambda: set(house.states()) == ENTITIES, 30)
+    home.wait_for("availability", lambda: "unavailable" not in house.states().values(), 30)
+    assert house.states()["sensor.family_voices_rung"] == "plain"
+    assert house.states()["select.family_voices_voice"] == "plain"
+
+
+def test_a_message_of_600_characters_is_spoken_whole(house: House) -> None:
+    message = {"entity_id": "notify.family_voices_say_as_plain_voice", "message": LONG}
+    since, called = house.player.mark(), time.monotonic()
+    house.home_assistant.post("/api/services/notify/send_message", message)
+    played = house.player.await_announcement(since, called, 120)
+    [said] = house.visitor.on("gptsovits/said")
+    print(f"{said['seconds']} s made, {played.seconds:.1f} s played at {played.level:.1f} dBFS")
+    assert said["seconds"] > 25
+    assert played.seconds == pytest.approx(said["seconds"], rel=0.03)
+    assert played.level > -35
+    home = house.home_assistant
+    states = home.get("/api/states/event.family_voices_said")
+    assert states["attributes"]["url"] == said["url"]
+
+
+def test_the_button_is_heard(house: House) -> None:
+    since, called = house.player.mark(), time.monotonic()
+    button = {"entity_id": "button.family_voices_test"}
+    house.home_assistant.post("/api/services/button/press", button)
+    assert house.player.await_announcement(since, called).seconds > 1
+
+
+def test_they_go_with_the_bridge(house: House) -> None:
+    house.service.stop()
+    home = house.home_assistant
+    home.wait_for("end", lambda: set(house.states().values()) == {"unavailable"}, 30)

@@ -1,0 +1,122 @@
+"""Mosquitto, a real MQTT broker, that can be stopped, killed and frozen."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from tests.lab.ground import LabError, run, say
+from tests.lab.process import Process, free_port
+
+USER, PASSWORD = "bridge", "p4ss word"
+
+
+def provide_mosquitto() -> None:
+    """See that mosquitto and openssl are there; apt brings them.
+
+    Raises:
+        LabError: one is missing and cannot be installed here; says what to do.
+    """
+    wanted = ("mosquitto", "openssl")
+    missing = [program for program in wanted if shutil.which(program, path=_PATH) is None]
+    if missing and shutil.which("apt-get") and os.geteuid() == 0:
+        say(f"installing {' and '.join(missing)} with apt-get")
+        # RUNLEVEL: the packaged broker must not start on this machine's own port.
+        quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        run("apt-get", "-qq", "update", env=quiet)
+        run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing, env=quiet)
+        missing = [program for program in missing if shutil.which(program, path=_PATH) is None]
+    if missing:
+        raise LabError(f"please install {' and '.join(missing)}, then run this again")
+
+
+class Broker:
+    """A Mosquitto on a port of its own, with its settings and state in a folder.
+
+    Args:
+        folder: for its settings, certificates, state and log.
+        password: whether it asks for `USER` and `PASSWORD`.
+        tls: whether it speaks TLS, with a certificate of the authority in `authority`.
+        extra: further lines of its settings.
+    """
+
+    def __init__(
+        self, folder: Path, *, password: bool = False, tls: bool = False, extra: str = ""
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.authority = folder / "ca.crt"
+        folder.mkdir(parents=True, exist_ok=True)
+        state = folder / "state"
+        state.mkdir(exist_ok=True)
+        lines = ["user root"] if os.geteuid() == 0 else []
+        lines += [f"listener {self.port} 127.0.0.1", "set_tcp_nodelay true", "log_type all"]
+        # What it holds is written at once: without this a killed Mosquitto forgets everything.
+        lines += ["persistence true", f"persistence_location {state}/"]
+        lines += ["autosave_on_changes true", "autosave_interval 1"]
+        if tls:
+            _certificates(folder)
+            lines += [f"cafile {self.authority}", f"certfile {folder / 'server.crt'}"]
+            lines += [f"keyfile {folder / 'server.key'}"]
+        if password:
+            secrets = folder / "passwords"
+            secrets.touch(0o600)
+            run("mosquitto_passwd", "-b", secrets, USER, PASSWORD)
+            lines += ["allow_anonymous false", f"password_file {secrets}"]
+        else:
+            lines += ["allow_anonymous true"]
+        self._settings = folder / "mosquitto.settings"
+        self._settings.write_text("\n".join([*lines, extra, ""]))
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the same port and with the state that it kept."""
+        program = shutil.which("mosquitto", path=_PATH) or "mosquitto"
+        log = self.folder / "mosquitto.log"
+        self._process = Process("Mosquitto", program, "-c", self._settings, log=log)
+        self._process.wait_for("port", self._listens, 10)
+
+    def stop(self) -> None:
+        """End it politely."""
+        self._process.stop()
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self._process.signal(signal.SIGKILL)
+        self._process.stop()
+
+    def freeze(self) -> None:
+        """Stop it where it is; its connections stay open."""
+        self._process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.signal(signal.SIGCONT)
+
+    def _listens(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return True
+        except OSError:
+            return False
+
+
+def _certificates(folder: Path) -> None:
+    """An authority and a certificate of it for 127.0.0.1, good for a month."""
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n"
+    (folder / "server.ext").write_text(names)
+    new_key = ("req", "-newkey", "rsa:2048", "-nodes", "-keyout")
+    usage = "keyUsage=critical,keyCertSign,cRLSign"
+    sign = ("x509", "-req", "-in", "server.csr", "-extfile", "server.ext", "-CA")
+    commands = (
+        [*new_key, "ca.key", "-x509", "-subj", "/CN=Lab", "-addext", usage, "-out", "ca.crt"],
+        [*new_key, "server.key", "-subj", "/CN=localhost", "-out", "server.csr"],
+        [*sign, "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", "server.crt"],
+    )
+    for command in commands:
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+
+
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))

@@ -1,0 +1,90 @@
+"""A real Mosquitto, who publishes there, and a stand-in for Home Assistant's REST API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.lab.broker import Broker, provide_mosquitto
+from tests.lab.mqtt_client import Visitor
+from tests.service.conftest import RunningService, StartService, eventually
+
+SAY = "gptsovits/say"
+STATUS, STATE = "gptsovits/status", "gptsovits/state"
+StartHouse = Callable[..., Awaitable[RunningService]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mosquitto() -> None:
+    provide_mosquitto()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    running = Broker(tmp_path / "broker")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def visitor(broker: Broker) -> Iterator[Visitor]:
+    with Visitor(broker.port) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def start_house(broker: Broker, visitor: Visitor, start_service: StartService) -> StartHouse:
+    """Start the service at the broker and wait until it is there."""
+
+    async def start(wait: Visitor = visitor, **settings: object) -> RunningService:
+        usual = {"mqtt_host": "127.0.0.1", "mqtt_port": broker.port, "base_url": "http://box:1"}
+        house = await start_service(**{**usual, **settings})
+        await eventually(lambda: "online" in wait.on(STATUS))
+        return house
+
+    return start
+
+
+async def answers(visitor: Visitor, count: int, seconds: float = 10) -> list[dict[str, Any]]:
+    """Wait for that many, and a moment longer for one too many."""
+    await eventually(lambda: len(visitor.answers()) >= count, seconds)
+    await asyncio.sleep(0.1)
+    found = visitor.answers()
+    assert len(found) == count
+    return found
+
+
+class HomeAssistant:
+    """Knows one player that plays and one that is off; keeps what it was asked to play."""
+
+    def __init__(self) -> None:
+        self.played: list[dict[str, Any]] = []
+        self.tokens: list[str] = []
+        self.status = 200
+        app = web.Application()
+        app.router.add_get("/api/states/{player}", self._state)
+        app.router.add_post("/api/services/media_player/play_media", self._play)
+        self.server = TestServer(app)
+
+    async def _state(self, request: web.Request) -> web.Response:
+        states = {"media_player.kitchen": "idle", "media_player.attic": "unavailable"}
+        state = states.get(request.match_info["player"])
+        return web.json_response({"state": state}, status=200 if state else 404)
+
+    async def _play(self, request: web.Request) -> web.Response:
+        self.tokens.append(request.headers["Authorization"])
+        self.played.append(await request.json())
+        return web.json_response([], status=self.status)
+
+
+@pytest.fixture
+async def home_assistant() -> AsyncIterator[HomeAssistant]:
+    home = HomeAssistant()
+    async with home.server:
+        yield home
