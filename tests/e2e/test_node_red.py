@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.lab.node_red import PALETTE, NodeRed, run_palette_tests
+from tests.lab.node_red import PALETTE, NodeRed, ears, run_palette_tests
 from tests.lab.speech_service import SpeechService
 
 pytestmark = pytest.mark.slow
@@ -41,13 +41,6 @@ def house(node_red: NodeRed, service: SpeechService) -> NodeRed:
 
 
 def _flow(url: str) -> list[dict[str, Any]]:
-    def keep(key: str) -> dict[str, Any]:
-        func = (
-            f"const kept = JSON.parse(flow.get('{key}') || '[]'); delete msg.status?.source;"
-            f"kept.push(msg); flow.set('{key}', JSON.stringify(kept));"
-        )
-        return {"id": key, "z": "tab", "type": "function", "func": func, "outputs": 0, "wires": []}
-
     def inject(id: str, *targets: str) -> dict[str, Any]:
         props = [{"p": "payload"}]
         return {"id": id, "z": "tab", "type": "inject", "props": props, "wires": [[*targets]]}
@@ -63,13 +56,13 @@ def _flow(url: str) -> list[dict[str, Any]]:
         inject("list", "voices"),
         {**voices, "wires": [["listed"]]},
         {"id": "status", "z": "tab", "type": "status", "scope": ["speak"], "wires": [["shown"]]},
-        *(keep(key) for key in ("said", "failed", "listed", "shown")),
+        *ears("tab", "said", "failed", "listed", "shown"),
     ]
 
 
 def _out(house: NodeRed, key: str) -> dict[str, Any]:
     """The first message that came there."""
-    messages: list[dict[str, Any]] = house.wait_for(key, lambda: house.kept("tab", key), 40)
+    messages: list[dict[str, Any]] = house.wait_for(key, lambda: house.kept(key) or None, 40)
     return messages[0]
 
 
@@ -88,7 +81,7 @@ def test_what_is_injected_is_heard_at_the_address_that_comes_out(house: NodeRed)
     assert 1 < len(samples) / rate < 6
     assert 20 * np.log10(np.sqrt(np.mean(samples**2))) > -35
     assert said["speech"]["rung"] in ("plain", "cache")
-    assert house.kept("tab", "failed") is None
+    assert house.kept("failed") == []
 
 
 def test_a_refusal_comes_out_of_the_second_output(house: NodeRed) -> None:
@@ -97,14 +90,14 @@ def test_a_refusal_comes_out_of_the_second_output(house: NodeRed) -> None:
     assert failed["error"]["code"] == "voice_not_found"
     assert failed["error"]["param"] == "voice"
     assert failed["payload"] == "Hello."
-    assert house.kept("tab", "said") is None
+    assert house.kept("said") == []
 
 
 def test_the_status_under_the_node_says_what_happens(house: NodeRed) -> None:
     house.inject("button", payload="The window is open.")
     seconds = _out(house, "said")["speech"]["seconds"]
-    house.wait_for("two states", lambda: len(house.kept("tab", "shown") or "") == 2, 5)
-    before, after = (each["status"]["text"] for each in house.kept("tab", "shown"))
+    house.wait_for("two states", lambda: len(house.kept("shown")) == 2, 5)
+    before, after = (each["status"]["text"] for each in house.kept("shown"))
     assert before == "speaking (1)"
     assert after in (f"plain, {seconds:.1f} s", f"cache, {seconds:.1f} s")
 
@@ -128,13 +121,11 @@ def test_the_announce_example_speaks(node_red: NodeRed, service: SpeechService) 
     server = next(each for each in flow if each["type"] == "gptsovits-server")
     server |= {"url": service.url, "credentials": {"token": TOKEN}}
     speak = next(each for each in flow if each["type"] == "gptsovits-speak")
-    keep = "flow.set('said', JSON.stringify([msg]));"
-    ear = {"id": "ear", "z": speak["z"], "type": "function", "func": keep, "wires": []}
-    speak["wires"][0].append("ear")
-    node_red.deploy([*flow, ear])
+    speak["wires"][0].append("said")
+    node_red.deploy([*flow, *ears(speak["z"], "said")])
     node_red.inject(next(each["id"] for each in flow if each["type"] == "inject"))
-    said = node_red.wait_for("speech", lambda: node_red.kept(speak["z"], "said"), 40)
-    assert said[0]["payload"].startswith(f"{service.url}/clips/")
+    said = _out(node_red, "said")
+    assert said["payload"].startswith(f"{service.url}/clips/")
 
 
 def test_the_palette_passes_its_own_tests() -> None:

@@ -80,7 +80,6 @@ class NodeRed(Process):
             "flowFile": "flows.json",
             "credentialSecret": "lab",
             "lang": language,
-            "debugMaxLength": 100_000,  # of the context that the admin API shows, too
             "telemetry": {"enabled": False, "updateNotification": False},
             "editorTheme": {"tours": False},
         }
@@ -117,10 +116,10 @@ class NodeRed(Process):
         except LabError:
             return False
 
-    def kept(self, tab: str, key: str) -> Any:
-        """What a flow keeps in its context under a key, as JSON; None for nothing."""
-        answer = self._ask(f"/context/flow/{tab}/{key}")
-        return None if answer["format"] == "undefined" else json.loads(answer["msg"])
+    def kept(self, key: str) -> list[dict[str, Any]]:
+        """The messages that came to an ear, the oldest first."""
+        messages: list[dict[str, Any]] = self._ask("/kept").get(key, [])
+        return messages
 
     def _answers(self) -> bool:
         try:
@@ -140,3 +139,21 @@ class NodeRed(Process):
             with error:
                 raise LabError(f"{path}: {error.code} {error.read().decode()}") from error
         return json.loads(text) if text[:1] in ("{", "[") else text
+
+
+def ears(tab: str, *keys: str) -> list[dict[str, Any]]:
+    """Nodes with these ids that keep what comes to them, and a way for `kept` to read it.
+
+    Node-RED's own way to read a context shortens what is long.
+    """
+    keep = "flow.set(node.id, [...(flow.get(node.id) || []), {...msg}]);"
+    read = (
+        f"msg.payload = Object.fromEntries({json.dumps(keys)}.map((key) => [key, flow.get(key)]));"
+    )
+    ways: list[dict[str, Any]] = [
+        {"id": "ears-in", "type": "http in", "url": "/kept", "method": "get", "wires": [["ears"]]},
+        {"id": "ears", "type": "function", "func": f"{read} return msg;", "wires": [["ears-out"]]},
+        {"id": "ears-out", "type": "http response", "wires": []},
+        *({"id": key, "type": "function", "func": keep, "wires": []} for key in keys),
+    ]
+    return [{"z": tab, **node} for node in ways]
