@@ -6,6 +6,7 @@ const net = require("node:net");
 const { tmpdir } = require("node:os");
 const { join } = require("node:path");
 const mqtt = require("mqtt"); // comes with Node-RED
+const { Arrivals } = require("./eventually");
 
 /** A real Mosquitto on a port of its own that forgets everything when it is stopped. */
 class Mosquitto {
@@ -74,7 +75,7 @@ class FakeBridge {
         this.cancelled = [];
         this.spoken = new Map();
         this.reply = (request) => ["said", { id: request.id, url: `http://box/${request.text}`, seconds: 1, rung: "plain" }];
-        this.waiting = [];
+        this.arrivals = new Arrivals();
     }
 
     heard(topic, message) {
@@ -83,7 +84,7 @@ class FakeBridge {
             this.spoken.set(message.id, this.spoken.get(message.id) || this.reply(message));
             this.tell(...this.spoken.get(message.id));
         }
-        this.waiting.forEach((look) => look());
+        this.arrivals.came();
     }
 
     tell(outcome, answer) {
@@ -93,11 +94,8 @@ class FakeBridge {
     }
 
     /** Wait until `list` ("requests" or "cancelled") holds `count`. */
-    async at(list, count = 1) {
-        while (this[list].length < count) {
-            await new Promise((resolve) => this.waiting.push(resolve));
-        }
-        return this[list];
+    at(list, count = 1) {
+        return this.arrivals.in(this[list], count);
     }
 
     stop() {

@@ -1,6 +1,7 @@
 "use strict";
 
 const helper = require("node-red-node-test-helper");
+const { Arrivals } = require("./eventually");
 const server = require("../nodes/gptsovits-server.js");
 const speak = require("../nodes/gptsovits-speak.js");
 const voices = require("../nodes/gptsovits-voices.js");
@@ -32,13 +33,13 @@ class Flow {
 
     constructor() {
         this.messages = { said: [], failed: [] };
-        this.waiting = [];
+        this.arrivals = new Arrivals();
     }
 
     collect(id) {
         helper.getNode(id).on("input", (msg) => {
             this.messages[id].push(msg);
-            this.waiting.forEach((look) => look());
+            this.arrivals.came();
         });
     }
 
@@ -52,12 +53,8 @@ class Flow {
     }
 
     /** The messages at an output once there are `count`. */
-    async at(output, count = 1) {
-        const messages = this.messages[output];
-        while (messages.length < count) {
-            await new Promise((resolve) => this.waiting.push(resolve));
-        }
-        return messages;
+    at(output, count = 1) {
+        return this.arrivals.in(this.messages[output], count);
     }
 
     async stop() {

@@ -55,7 +55,7 @@ def _flow(url: str) -> list[dict[str, Any]]:
         {**speak, "wires": [["said"], ["failed"]], "format": "wav", "timeout": "30"},
         inject("list", "voices"),
         {**voices, "wires": [["listed"]]},
-        {"id": "status", "z": "tab", "type": "status", "scope": ["speak"], "wires": [["shown"]]},
+        {"id": "state", "z": "tab", "type": "status", "scope": ["speak"], "wires": [["shown"]]},
         *ears("tab", "said", "failed", "listed", "shown"),
     ]
 

@@ -100,7 +100,9 @@ class NodeRed(Process):
 
     def deploy(self, flow: list[dict[str, Any]]) -> None:
         """Replace all flows; what they kept is forgotten."""
-        for flows in ([], flow):  # a tab that only changes keeps its context
+        # What has no place on the canvas is taken for a config node.
+        placed = [{"x": 0, "y": 0, **node} if "z" in node else node for node in flow]
+        for flows in ([], placed):  # a tab that only changes keeps its context
             self._ask("/flows", flows, {"Node-RED-Deployment-Type": "full"})
 
     def inject(self, node: str, **properties: str) -> None:
