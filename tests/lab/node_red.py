@@ -49,8 +49,12 @@ def run_palette_tests() -> str:
     """Run the palette's own tests; returns their report.
 
     Raises:
-        LabError: one failed; carries the end of the report.
+        LabError: one failed, or Mosquitto is missing; carries the end of the report.
     """
+    # Debian keeps it where only root's PATH looks.
+    folders = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+    if shutil.which("mosquitto", path=folders) is None:
+        raise LabError("please install mosquitto, the MQTT broker")
     tests = sorted((PALETTE / "test").glob("*.test.js"))
     modules = {"NODE_PATH": str(provide_node_red())}
     return run("node", "--test", *tests, cwd=PALETTE, env=modules)
