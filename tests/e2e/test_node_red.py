@@ -1,0 +1,134 @@
+"""The palette in a real Node-RED, speaking through the real service."""
+
+import io
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.lab.node_red import PALETTE, NodeRed, ears, run_palette_tests
+from tests.lab.speech_service import SpeechService
+
+pytestmark = pytest.mark.slow
+
+TOKEN = "lab-token"
+TYPES = {"gptsovits-server", "gptsovits-speak", "gptsovits-voices"}
+EXAMPLES = sorted((PALETTE / "examples").glob("*.json"))
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpeechService]:
+    with SpeechService(tmp_path_factory.mktemp("service"), TOKEN) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def node_red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeRed]:
+    with NodeRed(tmp_path_factory.mktemp("node-red")) as node_red:
+        yield node_red
+
+
+@pytest.fixture
+def house(node_red: NodeRed, service: SpeechService) -> NodeRed:
+    """Node-RED with a flow that keeps what comes out of its nodes."""
+    node_red.deploy(_flow(service.url))
+    return node_red
+
+
+def _flow(url: str) -> list[dict[str, Any]]:
+    def inject(id: str, *targets: str) -> dict[str, Any]:
+        props = [{"p": "payload"}]
+        return {"id": id, "z": "tab", "type": "inject", "props": props, "wires": [[*targets]]}
+
+    server = {"id": "server", "type": "gptsovits-server", "transport": "http", "url": url}
+    speak = {"id": "speak", "z": "tab", "type": "gptsovits-speak", "server": "server"}
+    voices = {"id": "voices", "z": "tab", "type": "gptsovits-voices", "server": "server"}
+    return [
+        {"id": "tab", "type": "tab", "label": "House"},
+        {**server, "credentials": {"token": TOKEN}},
+        inject("button", "speak"),
+        {**speak, "wires": [["said"], ["failed"]], "format": "wav", "timeout": "30"},
+        inject("list", "voices"),
+        {**voices, "wires": [["listed"]]},
+        {"id": "state", "z": "tab", "type": "status", "scope": ["speak"], "wires": [["shown"]]},
+        *ears("tab", "said", "failed", "listed", "shown"),
+    ]
+
+
+def _out(house: NodeRed, key: str) -> dict[str, Any]:
+    """The first message that came there."""
+    messages: list[dict[str, Any]] = house.wait_for(key, lambda: house.kept(key) or None, 40)
+    return messages[0]
+
+
+def test_node_red_loads_the_palette(node_red: NodeRed) -> None:
+    ours = [each for each in node_red.nodes() if set(each["types"]) & TYPES]
+    assert {name for each in ours for name in each["types"]} == TYPES
+    assert all(each["enabled"] and "err" not in each for each in ours)
+
+
+def test_what_is_injected_is_heard_at_the_address_that_comes_out(house: NodeRed) -> None:
+    house.inject("button", payload="The washing machine is done.")
+    said = _out(house, "said")
+    with urllib.request.urlopen(said["payload"], timeout=30) as answer:
+        samples, rate = soundfile.read(io.BytesIO(answer.read()), dtype="float32")
+    assert len(samples) / rate == pytest.approx(said["speech"]["seconds"], abs=0.05)
+    assert 1 < len(samples) / rate < 6
+    assert 20 * np.log10(np.sqrt(np.mean(samples**2))) > -35
+    assert said["speech"]["rung"] in ("plain", "cache")
+    assert house.kept("failed") == []
+
+
+def test_a_refusal_comes_out_of_the_second_output(house: NodeRed) -> None:
+    house.inject("button", payload="Hello.", voice="nobody")
+    failed = _out(house, "failed")
+    assert failed["error"]["code"] == "voice_not_found"
+    assert failed["error"]["param"] == "voice"
+    assert failed["payload"] == "Hello."
+    assert house.kept("said") == []
+
+
+def test_the_status_under_the_node_says_what_happens(house: NodeRed) -> None:
+    house.inject("button", payload="The window is open.")
+    seconds = _out(house, "said")["speech"]["seconds"]
+    house.wait_for("two states", lambda: len(house.kept("shown")) == 2, 5)
+    before, after = (each["status"]["text"] for each in house.kept("shown"))
+    assert before == "speaking (1)"
+    assert after in (f"plain, {seconds:.1f} s", f"cache, {seconds:.1f} s")
+
+
+def test_the_voices_are_listed(house: NodeRed) -> None:
+    house.inject("list")
+    listed = _out(house, "listed")
+    assert listed["default"] in {voice["id"] for voice in listed["payload"]}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_deployed(node_red: NodeRed, example: Path) -> None:
+    flow = json.loads(example.read_text())
+    known = {name for each in node_red.nodes() for name in each["types"]} | {"tab"}
+    assert {each["type"] for each in flow} <= known
+    node_red.deploy(flow)
+
+
+def test_the_announce_example_speaks(node_red: NodeRed, service: SpeechService) -> None:
+    flow = json.loads((PALETTE / "examples" / "announce.json").read_text())
+    server = next(each for each in flow if each["type"] == "gptsovits-server")
+    server |= {"url": service.url, "credentials": {"token": TOKEN}}
+    speak = next(each for each in flow if each["type"] == "gptsovits-speak")
+    speak["wires"][0].append("said")
+    node_red.deploy([*flow, *ears(speak["z"], "said")])
+    node_red.inject(next(each["id"] for each in flow if each["type"] == "inject"))
+    said = _out(node_red, "said")
+    assert said["payload"].startswith(f"{service.url}/clips/")
+
+
+def test_the_palette_passes_its_own_tests() -> None:
+    report = run_palette_tests()
+    assert "fail 0" in report
+    assert "skipped 0" in report

@@ -1,0 +1,165 @@
+"""A real Node-RED with this repository's palette, driven by its admin API."""
+
+import json
+import os
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.lab.ground import REPOSITORY, LabError, lab_folder, run, say
+from tests.lab.process import Process, free_port
+
+PALETTE = REPOSITORY / "node-red-contrib-gptsovits"
+# What `npm view node-red@4 engines` asks for.
+_OLDEST_NODE = (18, 5)
+
+
+def provide_node_red() -> Path:
+    """The `node_modules` with Node-RED and its test helper; npm installs it when missing.
+
+    Raises:
+        LabError: Node.js or npm is missing or too old; says what to install.
+    """
+    _check_node()
+    wanted = json.loads((PALETTE / "package.json").read_text())["devDependencies"]
+    folder = lab_folder() / "node-red"
+    stamp = folder / "installed"
+    if not stamp.exists() or stamp.read_text() != json.dumps(wanted):
+        packages = [f"{name}@{version}" for name, version in wanted.items()]
+        say(f"installing {' and '.join(packages)} (half a minute, once)")
+        folder.mkdir(exist_ok=True)
+        (folder / "package.json").write_text('{"private": true}')
+        run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *packages, cwd=folder)
+        stamp.write_text(json.dumps(wanted))
+    return folder / "node_modules"
+
+
+def _check_node() -> None:
+    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
+    if missing:
+        raise LabError(f"please install Node.js 18.5 or newer with npm: no {', '.join(missing)}")
+    version = run("node", "--version").strip()
+    if tuple(int(part) for part in version.removeprefix("v").split(".")[:2]) < _OLDEST_NODE:
+        raise LabError(f"please install Node.js 18.5 or newer: this is {version}")
+
+
+def run_palette_tests() -> str:
+    """Run the palette's own tests; returns their report.
+
+    Raises:
+        LabError: one failed, or Mosquitto is missing; carries the end of the report.
+    """
+    # Debian keeps it where only root's PATH looks.
+    folders = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+    if shutil.which("mosquitto", path=folders) is None:
+        raise LabError("please install mosquitto, the MQTT broker")
+    tests = sorted((PALETTE / "test").glob("*.test.js"))
+    modules = {"NODE_PATH": str(provide_node_red())}
+    return run("node", "--test", *tests, cwd=PALETTE, env=modules)
+
+
+class NodeRed(Process):
+    """Node-RED on a free port of the loopback interface, with an empty flow.
+
+    Args:
+        folder: for its settings, flows and log.
+        language: of its texts.
+    """
+
+    def __init__(self, folder: Path, language: str = "en-US") -> None:
+        modules = provide_node_red()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        package = json.loads((PALETTE / "package.json").read_text())["name"]
+        installed = folder / "node_modules" / package
+        installed.parent.mkdir(parents=True)
+        installed.symlink_to(PALETTE)
+        user = {"name": "lab", "dependencies": {package: f"file:{os.fspath(PALETTE)}"}}
+        (folder / "package.json").write_text(json.dumps(user))
+        settings = {
+            "uiHost": "127.0.0.1",
+            "uiPort": self.port,
+            "flowFile": "flows.json",
+            "credentialSecret": "lab",
+            "lang": language,
+            "telemetry": {"enabled": False, "updateNotification": False},
+            "editorTheme": {"tours": False},
+        }
+        (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings)};")
+        program = modules / "node-red" / "red.js"
+        log = folder / "node-red.log"
+        super().__init__("Node-RED", "node", program, "-u", folder, log=log, cwd=folder)
+        try:
+            self.wait_for("admin API", self._answers, 60)
+        except BaseException:
+            self.stop()
+            raise
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The node sets that it has, each with `module`, `types`, `enabled` and perhaps `err`."""
+        found: list[dict[str, Any]] = self._ask("/nodes")
+        return found
+
+    def deploy(self, flow: list[dict[str, Any]]) -> None:
+        """Replace all flows; what they kept is forgotten."""
+        # What has no place on the canvas is taken for a config node.
+        placed = [{"x": 0, "y": 0, **node} if "z" in node else node for node in flow]
+        for flows in ([], placed):  # a tab that only changes keeps its context
+            self._ask("/flows", flows, {"Node-RED-Deployment-Type": "full"})
+
+    def inject(self, node: str, **properties: str) -> None:
+        """Press an inject node's button; `properties` go into the message before its own."""
+        given = [{"p": name, "v": text, "vt": "str"} for name, text in properties.items()]
+        body = {"__user_inject_props__": given} if given else {}
+        # A deployment is answered before its nodes have started.
+        self.wait_for(f"node {node}", lambda: self._pressed(node, body), 20)
+
+    def _pressed(self, node: str, body: object) -> bool:
+        try:
+            return bool(self._ask(f"/inject/{node}", body) == "OK")
+        except LabError:
+            return False
+
+    def kept(self, key: str) -> list[dict[str, Any]]:
+        """The messages that came to an ear, the oldest first."""
+        messages: list[dict[str, Any]] = self._ask("/kept").get(key, [])
+        return messages
+
+    def _answers(self) -> bool:
+        try:
+            self._ask("/settings")
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _ask(self, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        fields = {"Accept": "application/json", "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, {**fields, **(headers or {})})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise LabError(f"{path}: {error.code} {error.read().decode()}") from error
+        return json.loads(text) if text[:1] in ("{", "[") else text
+
+
+def ears(tab: str, *keys: str) -> list[dict[str, Any]]:
+    """Nodes with these ids that keep what comes to them, and a way for `kept` to read it.
+
+    Node-RED's own way to read a context shortens what is long.
+    """
+    keep = "flow.set(node.id, [...(flow.get(node.id) || []), {...msg}]);"
+    read = (
+        f"msg.payload = Object.fromEntries({json.dumps(keys)}.map((key) => [key, flow.get(key)]));"
+    )
+    ways: list[dict[str, Any]] = [
+        {"id": "ears-in", "type": "http in", "url": "/kept", "method": "get", "wires": [["ears"]]},
+        {"id": "ears", "type": "function", "func": f"{read} return msg;", "wires": [["ears-out"]]},
+        {"id": "ears-out", "type": "http response", "wires": []},
+        *({"id": key, "type": "function", "func": keep, "wires": []} for key in keys),
+    ]
+    return [{"z": tab, **node} for node in ways]
