@@ -90,12 +90,16 @@ def test_there_is_one_version_number() -> None:
     integration = json.loads(
         (ROOT / "custom_components/gptsovits_tts/manifest.json").read_text(encoding="utf-8")
     )
+    palette = json.loads(
+        (ROOT / "node-red-contrib-gptsovits/package.json").read_text(encoding="utf-8")
+    )
     changelog = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert changelog is not None
     assert {
         project.group(1),
         manifest["version"],
         integration["version"],
+        palette["version"],
         changelog.group(1),
     } == {project.group(1)}
 
