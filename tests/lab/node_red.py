@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.lab.broker import provide_mosquitto
 from tests.lab.ground import REPOSITORY, LabError, lab_folder, run, say
 from tests.lab.process import Process, free_port
 
@@ -51,10 +52,7 @@ def run_palette_tests() -> str:
     Raises:
         LabError: one failed, or Mosquitto is missing; carries the end of the report.
     """
-    # Debian keeps it where only root's PATH looks.
-    folders = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
-    if shutil.which("mosquitto", path=folders) is None:
-        raise LabError("please install mosquitto, the MQTT broker")
+    provide_mosquitto()
     tests = sorted((PALETTE / "test").glob("*.test.js"))
     modules = {"NODE_PATH": str(provide_node_red())}
     return run("node", "--test", *tests, cwd=PALETTE, env=modules)
