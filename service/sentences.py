@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from sentence_stream import SentenceBoundaryDetector
 
+from engines.text.marks import audible
 from service.errors import TextRefused, TextTooLong
-
-# Joiners that are part of emoji and of the spelling of some languages.
-_JOINERS = "\u200c\u200d\ufe0f"
 
 
 class SentenceCutter:
@@ -32,7 +30,7 @@ class SentenceCutter:
         if self._length > self._limit:
             message = f"input: {self._length} characters or more, the limit is {self._limit}"
             raise TextTooLong(message, param="input", limit=self._limit)
-        return [text for text in self._detector.add_chunk(clean(piece)) if has_words(text)]
+        return [text for text in self._detector.add_chunk(audible(piece)) if has_words(text)]
 
     def finish(self) -> list[str]:
         """The last sentence, if there is one."""
@@ -57,16 +55,6 @@ def nothing_to_say(*, empty: bool = False, limit: int | None = None) -> TextRefu
     """The error for a text without a word."""
     message = "input: is empty" if empty else "input: there is no word in it to say"
     return TextRefused(message, param="input", limit=limit)
-
-
-def clean(text: str) -> str:
-    """Drop what no voice can say and programs choke on: control characters, half surrogates."""
-    return "".join(
-        character
-        for character in text
-        if (character.isprintable() or character.isspace() or character in _JOINERS)
-        and not "\ud800" <= character <= "\udfff"
-    )
 
 
 def has_words(text: str) -> bool:
