@@ -114,10 +114,18 @@ function ask(title, text, yes, { nodes = [] } = {}) {
   dialog.returnValue = "no";
   dialog.showModal();
   (nodes.at(-1) ?? byId("ask-no")).focus(); // Enter must not delete
-  return new Promise((answer) => {
-    dialog.addEventListener("close", () => answer(dialog.returnValue === "yes"), { once: true });
-  });
+  settle?.(false);
+  return new Promise((answer) => { settle = answer; });
 }
+
+let settle = null; // answers the question that is asked now
+
+byId("ask").addEventListener("close", ({ target: dialog }) => {
+  // The browser tells of a closing later, when the next question may already be open.
+  if (dialog.open) return;
+  settle?.(dialog.returnValue === "yes");
+  settle = null;
+});
 
 byId("add-voice").addEventListener("click", () => openEnrolment());
 showList();
