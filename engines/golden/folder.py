@@ -6,6 +6,8 @@ import ast
 import hashlib
 import importlib.util
 import re
+import shutil
+import uuid
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -108,11 +110,15 @@ class Folder:
         digest = hashlib.sha256((self.root / "recipe.py").read_bytes())
         digest.update(manifest_file.read_bytes())
         target = self.cache / f"{name}-{digest.hexdigest()[:16]}"
-        done = target / "complete"
-        if not done.exists():
-            target.mkdir(parents=True, exist_ok=True)
-            self.recipe.write(manifest, str(target))
-            done.touch()
+        if not target.exists():
+            # Written aside and moved, since another process may be making the same one.
+            part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
+            part.mkdir(parents=True)
+            self.recipe.write(manifest, str(part))
+            try:
+                part.rename(target)
+            except OSError:
+                shutil.rmtree(part)
         return target / str(manifest["path"])
 
     def description(self, group: str, array: str) -> str:

@@ -6,6 +6,7 @@ import sys
 import wave
 from pathlib import Path
 
+from tests.lab.broker import provide_mosquitto
 from tests.lab.environments import home_assistant_python, kit_python
 from tests.lab.ground import REPOSITORY, LabError, say
 from tests.lab.player import SAMPLE_RATE, provide_programs
@@ -30,6 +31,7 @@ def main() -> None:
         match choice.command:
             case "install":
                 provide_programs()
+                provide_mosquitto()
                 home_assistant_python()
                 kit_python()
             case "demo":
