@@ -183,4 +183,4 @@ async def _self_test(speech: Speech, health: Health) -> None:
         _LOGGER.error(health.failure)
         return
     health.ready = True
-    _LOGGER.info("ready: %s speaks", health.ladder.rung)
+    _LOGGER.info("ready: %s speaks", health.rung)

@@ -33,18 +33,29 @@ class Health:
     failure: str | None = None
     started: float = field(default_factory=monotonic)
 
+    @property
+    def rung(self) -> str:
+        """The rung that would speak now; a model that is not loaded leaves it to the last one."""
+        rungs = self.ladder.snapshot()
+        if self.model is not None and self.model.state["state"] != "ready":
+            rungs = [rung for rung in rungs if rung["name"] != self.model.name]
+        up = [rung["name"] for rung in rungs if rung["up"]]
+        return str(up[0] if up else rungs[-1]["name"])
+
     def snapshot(self) -> dict[str, Any]:
         """The answer of GET /health."""
+        lost = self.model.failure if self.model is not None else None
+        reason = self.failure or self.ladder.reason or lost
         if not self.ready:
             status = "unavailable" if self.failure else "loading"
         else:
-            status = "ok" if self.ladder.reason is None else "degraded"
+            status = "ok" if reason is None else "degraded"
         return {
             "id": self.server_id,
             "status": status,
             "version": __version__,
-            "rung": self.ladder.rung,
-            "reason": self.failure or self.ladder.reason,
+            "rung": self.rung,
+            "reason": reason,
             "rungs": self.ladder.snapshot(),
             "model": self.model.state if self.model is not None else None,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},

@@ -159,7 +159,7 @@ class HttpApi:
     async def _get_ready(self, request: web.Request) -> web.Response:
         if not self._health.ready:
             raise NotReady(self._health.failure or "the service starts", retry_after=1)
-        return web.json_response({"ready": True, "rung": self._health.ladder.rung})
+        return web.json_response({"ready": True, "rung": self._health.rung})
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
