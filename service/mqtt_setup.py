@@ -46,7 +46,7 @@ def make_bridge(
     )
 
     def report() -> dict[str, Any]:
-        return {"queue": health.queue.depth, "rung": health.ladder.rung}
+        return {"queue": health.queue.depth, "rung": health.rung}
 
     try:
         store = JobStore(settings.data / DATABASE)
