@@ -406,11 +406,12 @@ async def test_a_wrong_password_is_said_once_in_the_log_and_not_shown(
         strict.stop()
 
 
-async def test_password_and_tls(start_service: StartService, tmp_path: Path) -> None:
+async def test_password_and_tls(start_house: StartHouse, tmp_path: Path) -> None:
     strict = Broker(tmp_path / "strict", password=True, tls=True)
     try:
         with Visitor(strict.port, setup=_secure(strict)) as visitor:
-            await start_service(
+            await start_house(
+                visitor,
                 mqtt_host="localhost",
                 mqtt_port=strict.port,
                 mqtt_username=USER,
