@@ -96,7 +96,7 @@ def test_a_refusal_comes_out_of_the_second_output(house: NodeRed) -> None:
 def test_the_status_under_the_node_says_what_happens(house: NodeRed) -> None:
     house.inject("button", payload="The window is open.")
     seconds = _out(house, "said")["speech"]["seconds"]
-    house.wait_for("two states", lambda: len(house.kept("shown")) == 2, 5)
+    house.wait_for("two states", lambda: len(house.kept("shown")) == 2, 40)
     before, after = (each["status"]["text"] for each in house.kept("shown"))
     assert before == "speaking (1)"
     assert after in (f"plain, {seconds:.1f} s", f"cache, {seconds:.1f} s")

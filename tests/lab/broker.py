@@ -76,7 +76,7 @@ class Broker:
         program = shutil.which("mosquitto", path=_PATH) or "mosquitto"
         log = self.folder / "mosquitto.log"
         self._process = Process("Mosquitto", program, "-c", self._settings, log=log)
-        self._process.wait_for("port", self._listens, 10)
+        self._process.wait_for("port", self._listens, 60)
 
     def stop(self) -> None:
         """End it politely."""

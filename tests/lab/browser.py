@@ -13,7 +13,7 @@ from tests.lab.ground import LabError
 from tests.lab.process import Process, free_port
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
-WAIT = 30.0  # seconds until what a test waits for must be there
+WAIT = 60.0  # seconds until what a test waits for must be there
 
 
 class Browser:

@@ -112,7 +112,7 @@ class NodeRed(Process):
         given = [{"p": name, "v": text, "vt": "str"} for name, text in properties.items()]
         body = {"__user_inject_props__": given} if given else {}
         # A deployment is answered before its nodes have started.
-        self.wait_for(f"node {node}", lambda: self._pressed(node, body), 20)
+        self.wait_for(f"node {node}", lambda: self._pressed(node, body), 60)
 
     def _pressed(self, node: str, body: object) -> bool:
         try:

@@ -66,7 +66,7 @@ class Player(Process):
         settings.write_text(_SETTINGS.format(folder=folder, port=self.port, capture=self.capture))
         log = folder / "mpd.log"
         super().__init__("MPD", "mpd", "--no-daemon", "--stderr", settings, log=log)
-        self.wait_for("control port", self._status, 10)
+        self.wait_for("control port", self._status, 60)
 
     def await_announcement(self, since: int, called: float, seconds: float = 60) -> Played:
         """Wait until the player has played something to its end.

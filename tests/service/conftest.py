@@ -56,7 +56,7 @@ class FakeSynthesizer:
             for number in range(CHUNKS_PER_SENTENCE):
                 if self.chunks_made >= self.free_chunks:
                     self.waiting.set()
-                    assert self.gate.wait(10)
+                    assert self.gate.wait(60)
                 if number and "BREAK" in utterance.text:
                     raise RuntimeError("the fake was told to break")
                 self.chunks_made += 1
@@ -127,10 +127,10 @@ async def start_service(
 
 async def settled(service: RunningService) -> None:
     """Wait until the self-test is through."""
-    await eventually(lambda: service.health.ready or service.health.failure is not None, 10)
+    await eventually(lambda: service.health.ready or service.health.failure is not None)
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Poll until a condition that another thread makes true is true."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110

@@ -22,7 +22,7 @@ async def test_other_machines_find_the_service_and_see_it_go(kind: str) -> None:
         seen.put_nowait((state_change, name))
 
     announced = Discovery(SERVER_ID, ["127.0.0.1"], {HTTP_TYPE: 9880, WYOMING_TYPE: 10200})
-    async with AsyncZeroconf(interfaces=["127.0.0.1"]) as network, asyncio.timeout(20):
+    async with AsyncZeroconf(interfaces=["127.0.0.1"]) as network, asyncio.timeout(60):
         browser = AsyncServiceBrowser(network.zeroconf, kind, handlers=[note])
         await announced.start()
         name = f"gptsovits-01234567.{kind}"

@@ -59,7 +59,7 @@ async def test_a_client_that_leaves_stops_the_work_within_one_chunk(
     service = await start_service()
     service.synthesizer.gate.clear()
     posting = asyncio.create_task(service.post(input="A long story. " * 50).__aenter__())
-    await asyncio.to_thread(service.synthesizer.waiting.wait, 5)
+    await asyncio.to_thread(service.synthesizer.waiting.wait, 60)
     posting.cancel()
     await eventually(lambda: service.queue_depth() == 0)
     made = service.synthesizer.chunks_made
@@ -75,7 +75,7 @@ async def test_full_queue_is_503_with_retry_after_before_any_byte(
     service = await start_service(max_queue=1)
     service.synthesizer.gate.clear()
     first = asyncio.create_task(service.post(input="One.", response_format="wav").__aenter__())
-    await asyncio.to_thread(service.synthesizer.waiting.wait, 5)
+    await asyncio.to_thread(service.synthesizer.waiting.wait, 60)
     async with service.post(input="Two.") as refused:
         error = (await refused.json())["error"]
     assert refused.status == 503
@@ -226,7 +226,7 @@ async def test_requests_take_turns_by_sentence(start_service: StartService) -> N
     service = await start_service()
     service.synthesizer.gate.clear()
     story = asyncio.create_task(service.post(input="Once upon. A time. There was.").__aenter__())
-    await asyncio.to_thread(service.synthesizer.waiting.wait, 5)
+    await asyncio.to_thread(service.synthesizer.waiting.wait, 60)
     doorbell = asyncio.create_task(service.post(input="The doorbell rang.").__aenter__())
     await eventually(lambda: service.queue_depth() == 2)
     service.synthesizer.gate.set()

@@ -54,7 +54,7 @@ class FakeRung:
                 case Exception():
                     raise item
                 case threading.Event():
-                    item.wait(10)
+                    item.wait(60)
                 case _:
                     yield item
             if cancelled():
@@ -116,7 +116,7 @@ def test_a_rung_that_hangs_is_left_behind(spoken_first: tuple[AudioChunk, ...]) 
     assert ladder.reason is not None
     assert ladder.reason.startswith(RungSlow.code)
     never.set()
-    assert gpu.stopped.wait(5)
+    assert gpu.stopped.wait(60)
 
 
 @pytest.mark.parametrize(

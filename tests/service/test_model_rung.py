@@ -66,7 +66,7 @@ async def start(tmp_path: Path, tiny_model: Path, mum: Voice) -> AsyncIterator[S
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             host, port = runner.addresses[0][:2]
             health = app[HEALTH]
-            await eventually(lambda: health.ready and ready(health), 60)
+            await eventually(lambda: health.ready and ready(health))
             return Running(f"http://{host}:{port}", health, session)
 
         yield begin
@@ -118,7 +118,7 @@ async def test_when_the_model_fails_the_plain_voice_stands_in(
     assert (await service.say("Dinner is ready.", voice=mum.id, fallback="none"))[0] == 500
     monkeypatch.undo()
     service.health.ladder._steps[0].retry_at = 0.0
-    await eventually(lambda: service.health.snapshot()["status"] == "ok", 20)
+    await eventually(lambda: service.health.snapshot()["status"] == "ok")
     assert (await service.say("Dinner is ready.", voice=mum.id))[1] == "onnxruntime"
 
 

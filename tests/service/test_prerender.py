@@ -16,7 +16,7 @@ async def prerender(service: RunningService, **fields: object) -> tuple[int, dic
 
 
 async def finished(service: RunningService, batch: str) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with service.session.get(f"{service.url}/v1/prerender/{batch}") as response:
                 state: dict[str, Any] = await response.json()
@@ -46,7 +46,7 @@ async def test_it_waits_for_whoever_is_in_a_hurry(
     service = await start_service(max_queue=1)
     synthesizer.gate.clear()
     asking = asyncio.create_task(service.post(input="The doorbell rang.").__aenter__())
-    await asyncio.to_thread(synthesizer.waiting.wait, 5)
+    await asyncio.to_thread(synthesizer.waiting.wait, 60)
     _, batch = await prerender(service, texts=["Later."])
     await asyncio.sleep(0.05)
     synthesizer.gate.set()

@@ -77,7 +77,7 @@ async def test_leaving_stops_the_work(start_service: StartService) -> None:
         await socket.send_json(START)
         await socket.send_json(text("First comes one. Then comes two. Last comes three. "))
         await socket.send_json(END)
-        await asyncio.to_thread(service.synthesizer.waiting.wait, 5)
+        await asyncio.to_thread(service.synthesizer.waiting.wait, 60)
     await eventually(lambda: service.queue_depth() == 0)
     service.synthesizer.gate.set()
     await eventually(lambda: service.synthesizer.closed == 1)

@@ -51,7 +51,7 @@ def start_house(broker: Broker, visitor: Visitor, start_service: StartService) -
     return start
 
 
-async def answers(visitor: Visitor, count: int, seconds: float = 10) -> list[dict[str, Any]]:
+async def answers(visitor: Visitor, count: int, seconds: float = 60) -> list[dict[str, Any]]:
     """Wait for that many, and a moment longer for one too many."""
     await eventually(lambda: len(visitor.answers()) >= count, seconds)
     await asyncio.sleep(0.1)

@@ -53,13 +53,13 @@ async def test_a_bridge_that_is_killed_loses_and_repeats_nothing(
 ) -> None:
     ids = [f"{number}" for number in range(12)]
     with House(broker, tmp_path, home_assistant, moment, count) as house:
-        await eventually(lambda: "online" in visitor.on(STATUS), 20)
+        await eventually(lambda: "online" in visitor.on(STATUS))
         for name in ids:
             visitor.say(text=f"Number {name}.", id=name)
         visitor.publish(SAY, "Nameless.")
-        await eventually(lambda: house.ended() == 9, 20)
+        await eventually(lambda: house.ended() == 9)
     with House(broker, tmp_path, home_assistant, "never", 0):
-        await eventually(lambda: len(set(visitor.answered())) == 13, 20)
+        await eventually(lambda: len(set(visitor.answered())) == 13)
         await asyncio.sleep(0.3)
     answered = Counter(visitor.answered())
     assert set(ids) < set(answered)
@@ -82,9 +82,9 @@ async def test_a_request_that_ends_the_service_is_given_up(
     broker: Broker, visitor: Visitor, home_assistant: HomeAssistant, tmp_path: Path
 ) -> None:
     with House(broker, tmp_path, home_assistant, "while speaking", 1) as house:
-        await eventually(lambda: "online" in visitor.on(STATUS), 20)
+        await eventually(lambda: "online" in visitor.on(STATUS))
         visitor.say(text="Poison.", id="poison")
-        await eventually(lambda: house.ended() == 9, 20)
+        await eventually(lambda: house.ended() == 9)
     for _ in range(2):
         with House(broker, tmp_path, home_assistant, "while speaking", 1) as again:
             await asyncio.to_thread(again.wait, 20)
@@ -114,7 +114,7 @@ async def test_a_broker_that_restarts(
         synthesizer.gate.clear()
         for number in range(20):
             patient.say(text=f"Number {number}.", id=f"{number}")
-        assert await asyncio.to_thread(synthesizer.waiting.wait, 5)
+        assert await asyncio.to_thread(synthesizer.waiting.wait, 60)
         await asyncio.sleep(1.2)  # so that what the broker holds is on its disk
         await asyncio.to_thread(end, broker)
         for number in range(20, 30):
@@ -122,7 +122,7 @@ async def test_a_broker_that_restarts(
         synthesizer.gate.set()
         await eventually(lambda: len(synthesizer.said) >= 20)
         await asyncio.to_thread(broker.start)
-        await eventually(lambda: len(set(patient.answered())) == 30, 20)
+        await eventually(lambda: len(set(patient.answered())) == 30)
     assert Counter(each.text for each in synthesizer.said) == {
         f"Number {number}.": 1 for number in range(30)
     }
@@ -155,7 +155,7 @@ async def test_a_broker_that_freezes_until_it_is_given_up(
         visitor.say(text=f"Number {number}.", id=f"{number}")
     await asyncio.sleep(35)
     broker.thaw()
-    await eventually(lambda: len(set(visitor.answered())) == 20, 60)
+    await eventually(lambda: len(set(visitor.answered())) == 20)
     assert len(synthesizer.said) == 20
 
 
@@ -166,7 +166,7 @@ async def test_a_thousand_at_once(
     await start_house()
     for number in range(1000):
         visitor.say(text=f"Number {number}.", id=f"{number}", format="pcm")
-    await eventually(lambda: visitor.count("gptsovits/said") == 1000, 30)
+    await eventually(lambda: visitor.count("gptsovits/said") == 1000, 300)
     assert {each["id"] for each in visitor.on("gptsovits/said")} == set(map(str, range(1000)))
     assert [each.text for each in synthesizer.said] == [f"Number {n}." for n in range(1000)]
 
