@@ -15,7 +15,7 @@ from homeassistant.exceptions import HomeAssistantError
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.gptsovits_tts import api
+from custom_components.gptsovits_tts import speech_stream
 
 pytestmark = pytest.mark.usefixtures("loaded")
 
@@ -34,7 +34,7 @@ async def _fragments(*texts: str) -> AsyncGenerator[str]:
 
 async def _speak(hass: HomeAssistant, text: AsyncGenerator[str]) -> bytes:
     response = await _entity(hass).async_stream_tts_audio(TTSAudioRequest("en-GB", {}, text))
-    assert response.extension == "wav"
+    assert response.extension == "mp3"
     return b"".join([chunk async for chunk in response.data_gen])
 
 
@@ -75,7 +75,7 @@ async def test_tts_speak_reaches_the_player(
 
 async def test_a_whole_text_can_be_asked_for_the_old_way(hass: HomeAssistant) -> None:
     answer = await _entity(hass).async_get_tts_audio("Dinner is ready.", "en", {})
-    assert answer == ("wav", WAV_HEADER + sound_of("Dinner is ready."))
+    assert answer == ("mp3", WAV_HEADER + sound_of("Dinner is ready."))
 
 
 async def test_sound_comes_while_text_is_still_written(hass: HomeAssistant) -> None:
@@ -184,7 +184,7 @@ async def test_a_service_that_is_gone_is_told(hass: HomeAssistant, server: TestS
 async def test_a_service_that_falls_silent_is_not_waited_for(
     hass: HomeAssistant, service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "_SOUND_TIMEOUT", 0.05)
+    monkeypatch.setattr(speech_stream, "_SOUND_TIMEOUT", 0.05)
     service.instead_of_done = []
     with pytest.raises(HomeAssistantError, match="fell silent"):
         await _speak(hass, _fragments("Hello."))
@@ -193,7 +193,7 @@ async def test_a_service_that_falls_silent_is_not_waited_for(
 async def test_a_writer_who_thinks_is_waited_for(
     hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "_SOUND_TIMEOUT", 0.05)
+    monkeypatch.setattr(speech_stream, "_SOUND_TIMEOUT", 0.05)
 
     async def slow() -> AsyncGenerator[str]:
         await asyncio.sleep(0.2)
