@@ -8,7 +8,7 @@ import aiohttp
 from yarl import URL
 
 from .errors import GptSovitsConnectionError, GptSovitsRefusedError, refusal
-from .models import ServerHealth, ServerVoices, names_in
+from .models import ServerHealth, ServerVoices, model_ids
 from .speech_stream import SpeechStream
 
 # Seconds: for an answer that needs no synthesis; for a recording to be sent and judged.
@@ -51,11 +51,12 @@ class GptSovitsClient:
 
     async def models(self) -> list[str]:
         """Ask which models are installed; none where the service does not know the question."""
-        return await self._names("models", "data")
-
-    async def chimes(self) -> list[str]:
-        """Ask which chimes there are; none where the service does not know the question."""
-        return await self._names("chimes", "chimes")
+        try:
+            return await self._ask("GET", "v1/models", model_ids)
+        except GptSovitsRefusedError as error:
+            if error.status != 404:
+                raise
+            return []
 
     async def enrol(self, recording: bytes, fields: dict[str, str]) -> dict[str, Any]:
         """Make a voice of a recording; answers with the voice and its `verdict`."""
@@ -94,14 +95,6 @@ class GptSovitsClient:
         start = {"type": "start", "response_format": "wav", "language": language, **options}
         await stream.open(start)
         return stream
-
-    async def _names(self, path: str, key: str) -> list[str]:
-        try:
-            return await self._ask("GET", f"v1/{path}", lambda answer: names_in(answer, key))
-        except GptSovitsRefusedError as error:
-            if error.status != 404:
-                raise
-            return []
 
     async def _ask(
         self,

@@ -10,7 +10,7 @@ from homeassistant.core import HomeAssistant
 from .coordinator import GptSovitsConfigEntry
 
 # Whose voices live in a home is nobody else's business.
-_REDACTED = {CONF_HOST, CONF_TOKEN, "id", "name", "title", "voice", "default", "styles", "style"}
+_REDACTED = {CONF_HOST, CONF_TOKEN, "id", "name", "title", "voice", "styles", "style"}
 
 
 async def async_get_config_entry_diagnostics(
@@ -26,7 +26,8 @@ async def async_get_config_entry_diagnostics(
         "answers": coordinator.last_update_success,
         "failures": coordinator.failures,
         "health": asdict(coordinator.data.health),
-        "voices": asdict(coordinator.data.voices),
+        "voices": [asdict(voice) for voice in coordinator.data.voices.voices],
+        "languages": coordinator.data.voices.languages,
         "revision": coordinator.data.revision,
     }
     redacted: dict[str, Any] = async_redact_data(report, _REDACTED)

@@ -42,7 +42,7 @@ class ServerHealth:
             version=data["version"],
             rung=data["rung"],
             reason=data["reason"],
-            model=model["name"] if model else None,
+            model=model.get("name", model.get("id")) if model else None,
             queue=queue["depth"] if queue else None,
             last=LastSpeech(last["rung"], last["first_audio"], last["seconds"]) if last else None,
         )
@@ -98,6 +98,6 @@ class ServerVoices:
         return next((voice for voice in self.voices if voice.name.casefold() == name), None)
 
 
-def names_in(answer: dict[str, Any], key: str) -> list[str]:
-    """The ids or names of a list such as `/v1/models` and `/v1/chimes` give."""
-    return [str(each.get("id") or each["name"]) for each in answer[key]]
+def model_ids(answer: dict[str, Any]) -> list[str]:
+    """The ids that `/v1/models` lists; KeyError or TypeError when it is no such answer."""
+    return [str(model["id"]) for model in answer["data"]]

@@ -5,7 +5,7 @@ import custom_components.gptsovits_tts  # isort: skip
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import PropertyMock, patch
 
 import pytest
 from aiohttp.test_utils import TestServer
@@ -30,6 +30,14 @@ def tts_cache(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def all_enabled() -> Iterator[None]:
+    """Have even those entities that are off at first."""
+    switch = "homeassistant.helpers.entity.Entity.entity_registry_enabled_default"
+    with patch(switch, new_callable=PropertyMock, return_value=True):
+        yield
+
+
+@pytest.fixture
 def service() -> FakeService:
     return FakeService()
 
@@ -50,6 +58,20 @@ def entry(hass: HomeAssistant, server: TestServer) -> MockConfigEntry:
     )
     entry.add_to_hass(hass)
     return entry
+
+
+@pytest.fixture
+async def second(hass: HomeAssistant) -> AsyncIterator[FakeService]:
+    """Another service, set up as `tts.office_speech`."""
+    service = FakeService()
+    service.health["id"] = "9c1d"
+    async with TestServer(service.application()) as server:
+        data = {CONF_HOST: server.host, CONF_PORT: server.port}
+        entry = MockConfigEntry(domain="gptsovits_tts", title="Office", unique_id="9c1d", data=data)
+        entry.add_to_hass(hass)
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        yield service
 
 
 @pytest.fixture

@@ -17,6 +17,11 @@ def sound_of(text: str) -> bytes:
     return text.encode("utf-16-le")
 
 
+def header_of(extension: str) -> bytes:
+    """What begins a sound of this format."""
+    return WAV_HEADER if extension == "wav" else extension.encode()
+
+
 def error(code: str, message: str) -> dict[str, Any]:
     """The service's JSON for a refusal."""
     kind = {"param": "input", "limit": None, "type": "invalid_request_error"}
@@ -63,7 +68,6 @@ class FakeService:
         self.instead_of_done: list[Any] | None = None
         self.models: Any = {"data": [{"id": "family"}, {"id": "office"}]}
         self.without_models = False
-        self.chimes: Any = {"chimes": [{"name": "gong"}]}
         # What an action asked for, and the refusal that it gets instead of its answer.
         self.asked: list[tuple[str, Any]] = []
         self.refusal: web.Response | None = None
@@ -76,7 +80,6 @@ class FakeService:
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/voices", self._voices)
         app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/v1/chimes", self._chimes)
         app.router.add_post("/v1/voices", self._enrol)
         app.router.add_delete("/v1/voices/{id}", self._delete)
         app.router.add_post("/v1/prerender", self._prerender)
@@ -103,9 +106,6 @@ class FakeService:
             return web.json_response(error("not_found", "no such route"), status=404)
         return self.refusal or web.json_response(self.models)
 
-    async def _chimes(self, request: web.Request) -> web.Response:
-        return self.refusal or web.json_response(self.chimes)
-
     async def _enrol(self, request: web.Request) -> web.Response:
         form = await request.post()
         fields = {name: value for name, value in form.items() if name != "file"}
@@ -131,14 +131,16 @@ class FakeService:
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        spoken = False
+        spoken, header = False, b""
         async for message in socket:
             fields = message.json()
             self.received.append(fields)
+            if fields["type"] == "start":
+                header = header_of(fields["response_format"])
             if fields["type"] == "text" and not spoken:
                 spoken = True
                 audio = {"type": "audio", "rung": "plain", "voice": "plain", "sample_rate": 24_000}
-                await _answer(socket, self.instead_of_audio, [audio, WAV_HEADER])
+                await _answer(socket, self.instead_of_audio, [audio, header])
             if fields["type"] == "text" and not socket.closed:
                 await _answer(socket, self.instead_of_more, [sound_of(fields["text"])])
             if fields["type"] == "end":

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
-from fake_service import WAV_HEADER, FakeService, error, sound_of
+from fake_service import WAV_HEADER, FakeService, error, header_of, sound_of
 from homeassistant.components import media_source, tts
 from homeassistant.components.tts.entity import TTSAudioRequest
 from homeassistant.core import HomeAssistant
@@ -75,7 +75,7 @@ async def test_tts_speak_reaches_the_player(
 
 async def test_a_whole_text_can_be_asked_for_the_old_way(hass: HomeAssistant) -> None:
     answer = await _entity(hass).async_get_tts_audio("Dinner is ready.", "en", {})
-    assert answer == ("mp3", WAV_HEADER + sound_of("Dinner is ready."))
+    assert answer == ("mp3", header_of("mp3") + sound_of("Dinner is ready."))
 
 
 async def test_sound_comes_while_text_is_still_written(hass: HomeAssistant) -> None:
@@ -93,7 +93,7 @@ async def test_sound_comes_while_text_is_still_written(hass: HomeAssistant) -> N
         async for chunk in response.data_gen:
             sound += chunk
             heard.set()
-    assert sound == WAV_HEADER + sound_of("First.") + sound_of("Second.")
+    assert sound == header_of("mp3") + sound_of("First.") + sound_of("Second.")
 
 
 async def test_leaving_cancels_the_utterance(hass: HomeAssistant, service: FakeService) -> None:
@@ -103,7 +103,7 @@ async def test_leaving_cancels_the_utterance(hass: HomeAssistant, service: FakeS
 
     request = TTSAudioRequest("en", {}, endless())
     response = await _entity(hass).async_stream_tts_audio(request)
-    assert await anext(response.data_gen) == WAV_HEADER
+    assert await anext(response.data_gen) == header_of("mp3")
     await response.data_gen.aclose()
     async with asyncio.timeout(10):
         await service.left.wait()
@@ -199,7 +199,7 @@ async def test_a_writer_who_thinks_is_waited_for(
         await asyncio.sleep(0.2)
         yield "Hello."
 
-    assert await _speak(hass, slow()) == WAV_HEADER + sound_of("Hello.")
+    assert await _speak(hass, slow()) == header_of("mp3") + sound_of("Hello.")
 
 
 async def test_languages_cover_the_regions_of_what_the_service_speaks(hass: HomeAssistant) -> None:
