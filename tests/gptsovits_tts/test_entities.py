@@ -3,7 +3,7 @@
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
-from unittest.mock import ANY
+from unittest.mock import ANY, patch
 
 import pytest
 from fake_service import FakeService
@@ -45,13 +45,18 @@ async def _speak(hass: HomeAssistant) -> None:
 
 @pytest.mark.usefixtures("all_enabled")
 @pytest.mark.freeze_time("2026-11-23 20:00:00")
+@pytest.mark.parametrize("platform", ["binary_sensor", "event", "sensor", "tts"])
 async def test_all_entities(
     hass: HomeAssistant,
-    loaded: MockConfigEntry,
+    entry: MockConfigEntry,
     entity_registry: er.EntityRegistry,
     snapshot: SnapshotAssertion,
+    platform: str,
 ) -> None:
-    await snapshot_platform(hass, entity_registry, snapshot, loaded.entry_id)
+    with patch("custom_components.gptsovits_tts.PLATFORMS", [platform]):
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+    await snapshot_platform(hass, entity_registry, snapshot, entry.entry_id)
 
 
 async def test_what_helps_only_in_trouble_is_off_at_first(
