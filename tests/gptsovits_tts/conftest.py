@@ -14,6 +14,8 @@ from homeassistant.const import CONF_HOST, CONF_PORT
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
+from syrupy.assertion import SnapshotAssertion
 
 assert custom_components.gptsovits_tts
 
@@ -27,6 +29,12 @@ def _our_integration(enable_custom_integrations: None, socket_enabled: None) -> 
 def tts_cache(tmp_path: Path) -> Iterator[Path]:
     with patch("homeassistant.components.tts._init_tts_cache_dir", return_value=str(tmp_path)):
         yield tmp_path
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Snapshots that leave out what differs from run to run."""
+    return snapshot.use_extension(HomeAssistantSnapshotExtension)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What hassfest checks of a custom integration; it lives in core's repository, no package has it."""
+"""What hassfest checks of a custom integration; no package has hassfest itself."""
 
 import ast
 import json
