@@ -19,6 +19,7 @@ from engines.errors import EngineError
 from service.app import create_app
 from service.config import ConfigError, Settings, load_settings
 from service.import_voices import import_voices
+from service.logs import set_up
 from service.voices import VoiceStore
 
 DRAIN_SECONDS = 30.0
@@ -38,11 +39,7 @@ def main() -> int:
     except ConfigError as error:
         print(f"settings: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    set_up(settings.log_level, settings.log_format, show_text=settings.log_text)
     if folder is not None:
         return _import(folder, settings)
     try:

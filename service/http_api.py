@@ -15,6 +15,7 @@ from service.errors import NotReady, errors_as_json
 from service.formats import FORMATS, Encoder
 from service.health import Health
 from service.http_audio import stream_answer
+from service.http_trace import tell_id, trace_requests
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
 from service.prerender import Prerenderer
 from service.requests import PRERENDER, SPEECH, check, read_json, speech_request
@@ -67,8 +68,10 @@ class HttpApi:
             return await stream_speech(request, self._speech, self.encoder)
 
         app = web.Application(
-            middlewares=[errors_as_json, token_check(self._token)], client_max_size=MAX_BODY
+            middlewares=[trace_requests, errors_as_json, token_check(self._token)],
+            client_max_size=MAX_BODY,
         )
+        app.on_response_prepare.append(tell_id)
         app.add_routes(
             [
                 web.post("/v1/audio/speech", self._post_speech),
