@@ -35,17 +35,12 @@ class Health:
 
     @property
     def rung(self) -> str:
-        """The rung that would speak now; a model that is not loaded leaves it to the last one."""
-        rungs = self.ladder.snapshot()
-        if self.model is not None and self.model.state["state"] != "ready":
-            rungs = [rung for rung in rungs if rung["name"] != self.model.name]
-        up = [rung["name"] for rung in rungs if rung["up"]]
-        return str(up[0] if up else rungs[-1]["name"])
+        """The rung that would speak now."""
+        return self.ladder.rung
 
     def snapshot(self) -> dict[str, Any]:
         """The answer of GET /health."""
-        lost = self.model.failure if self.model is not None else None
-        reason = self.failure or self.ladder.reason or lost
+        reason = self.failure or self.ladder.reason
         if not self.ready:
             status = "unavailable" if self.failure else "loading"
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.formats import FORMATS, Encoder
 from service.health import Health
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
 from service.prerender import Prerenderer
+from service.remote import RELAYED
 from service.requests import PRERENDER, SPEECH, check, encoded, read_json, speech_request
 from service.speaking import Speaking
 from service.speech import Speech
@@ -92,6 +94,9 @@ class HttpApi:
     async def _post_speech(self, request: web.Request) -> web.StreamResponse:
         fields = check(SPEECH, read_json(await request.read()))
         wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
+        if (kind := request.headers.get(RELAYED)) is not None:
+            # What was said before would not tell the box that probes who speaks now.
+            wanted = replace(wanted, relayed=True, fresh=kind == "probe")
         response: web.StreamResponse | None = None
         try:
             async with self._speech.say(wanted) as speaking:

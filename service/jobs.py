@@ -50,6 +50,7 @@ class Utterance:
 
     Attributes:
         fallback: how far down the ladder it may be taken, a `ladder.Fallback`.
+        relayed: another box asks; it must be spoken here.
     """
 
     text: str
@@ -57,6 +58,7 @@ class Utterance:
     language: str
     speed: float = 1.0
     fallback: int = 2
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class SpeechRequest:
         expires: seconds after which it is not worth saying, None for always.
         fallback: how far down the ladder it may be taken.
         fresh: speak again even what was spoken before.
+        relayed: another box asks; it must be spoken here.
     """
 
     text: str | AsyncIterator[str]
@@ -55,6 +56,7 @@ class SpeechRequest:
     expires: float | None = None
     fallback: Fallback = Fallback.PLAIN
     fresh: bool = False
+    relayed: bool = False
 
 
 class Speech:
@@ -188,7 +190,7 @@ class Speech:
 
     def _utterance(self, text: str, request: SpeechRequest, voice: Voice) -> Utterance:
         language = request.language or language_of(text, self._language)
-        return Utterance(text, voice.id, language, request.speed, request.fallback)
+        return Utterance(text, voice.id, language, request.speed, request.fallback, request.relayed)
 
     def _clip(self, said: list[Utterance], voice: Voice) -> Path:
         sentences = [[each.text, each.language, each.speed] for each in said]
