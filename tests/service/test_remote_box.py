@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from engines.audio import load_recording
-from service import watching
+from service import remote, watching
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
@@ -49,6 +49,7 @@ async def here(
 ) -> AsyncIterator[tuple[str, Health]]:
     """The box under test, with its address and its health."""
     monkeypatch.setattr(watching, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(remote, "ANSWER", 2.0)
     monkeypatch.setattr(RemoteRung, "bounds", None)  # how busy the tests' machine is says nothing
     there = f"http://127.0.0.1:{unused_tcp_port}"
     app = create_app(Settings(data=tmp_path / "here", remote_url=there, remote_token="secret"))
