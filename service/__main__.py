@@ -18,8 +18,9 @@ from pathlib import Path
 from aiohttp import web
 
 from engines.errors import EngineError
-from service.app import RESTART, create_app
+from service.app import DOORMAN, RESTART, create_app
 from service.config import ConfigError, Settings, load_settings
+from service.doorman import PARSER_LIMITS, GuardedSite
 from service.import_voices import import_voices
 from service.restart import STATUS
 from service.voices import VoiceStore
@@ -79,11 +80,12 @@ async def _serve(settings: Settings) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = create_app(settings)
     # Without handler_cancellation a client that leaves before the first byte would go unnoticed.
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS, **PARSER_LIMITS
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
+        await GuardedSite(runner, settings.host, settings.port, app[DOORMAN]).start()
         for address in runner.addresses:
             logging.getLogger(__name__).info("listening on http://%s:%d", *address[:2])
         waits = [asyncio.create_task(event.wait()) for event in (stop, app[RESTART])]

@@ -15,6 +15,7 @@ from service.cache import ClipCache
 from service.clips import ClipShelf
 from service.config import Settings
 from service.discovery import HTTP_TYPE, WYOMING_TYPE, Discovery, reachable_addresses
+from service.doorman import Doorman
 from service.errors import ServiceError
 from service.health import Health, read_server_id
 from service.http_api import HttpApi
@@ -36,6 +37,7 @@ from service.wyoming_server import WyomingServer
 
 _LOGGER = logging.getLogger(__name__)
 HEALTH = web.AppKey("health", Health)
+DOORMAN = web.AppKey("doorman", Doorman)
 RESTART = web.AppKey("restart", asyncio.Event)  # set when only a new process helps
 SELF_TEST = "Ready."
 
@@ -125,6 +127,8 @@ def create_app(
     app = api.application()
     app[HEALTH] = health
     app[RESTART] = asyncio.Event()
+    app[DOORMAN] = doorman = Doorman()
+    app.middlewares.append(doorman.middleware())
     restarts = Restarts(settings.data / "restarts.json")
 
     wyoming = None
@@ -151,6 +155,7 @@ def create_app(
         tasks = [
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(probe(ladder)),
+            asyncio.create_task(doorman.watch()),
             asyncio.create_task(restart_when_lost(ladder, queue, restarts, app[RESTART].set)),
         ]
         if remote is not None:
