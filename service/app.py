@@ -30,6 +30,7 @@ from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
+from service.transcripts import Transcripts
 from service.voices import VoiceStore
 from service.wake_on_lan import WakeOnLan
 from service.watching import look_for, probe, restart_when_lost
@@ -123,6 +124,7 @@ def create_app(
         metrics,
         sample_rate=settings.sample_rate,
         token=token,
+        transcripts=Transcripts(settings.stt_url) if settings.stt_url else None,
     )
     app = api.application()
     app[HEALTH] = health

@@ -27,7 +27,7 @@ IDLE_SECONDS = 75.0  # between requests on one connection
 BODY_WINDOW, BODY_LEAST = 15.0, 4096  # seconds in which so many bytes of a body must come
 FETCH_SECONDS = 120.0  # an answer whose reader takes nothing for so long is broken off
 EVERY = 1.0  # seconds between looks
-# For aiohttp's runner: a connection can make the service hold 64 headers of 8 KiB; a client that was
+# For aiohttp: a connection can make the service hold 64 headers of 8 KiB; a client that was
 # refused while it still sends gets a moment to read why.
 PARSER_LIMITS: dict[str, Any] = {
     "auto_decompress": False,

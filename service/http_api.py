@@ -21,6 +21,7 @@ from service.remote import RELAYED
 from service.requests import PRERENDER, SPEECH, check, encoded, read_json, speech_request
 from service.speaking import Speaking
 from service.speech import Speech
+from service.transcripts import Transcripts
 from service.voices import VoiceStore
 from service.voices_api import VoicesApi
 from service.websocket_api import stream_speech
@@ -37,6 +38,7 @@ class HttpApi:
         speech, voices, clips, prerenderer, health, metrics: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
+        transcripts: suggests what a recording says, None where nobody can.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class HttpApi:
         *,
         sample_rate: int,
         token: str,
+        transcripts: Transcripts | None = None,
     ) -> None:
         self._speech = speech
         self._voices = voices
@@ -59,6 +62,7 @@ class HttpApi:
         self._sample_rate = sample_rate
         self._metrics = metrics
         self._token = token
+        self._transcripts = transcripts
 
     def application(self) -> web.Application:
         """The aiohttp application with all routes."""
@@ -77,7 +81,7 @@ class HttpApi:
                 web.get("/clips/{file}", self._get_clip),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices).routes(),
+                *VoicesApi(self._voices, self._transcripts).routes(),
                 web.get("/metrics", self._get_metrics),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
