@@ -14,6 +14,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,6 +29,7 @@ from service.durable import write_file
 from service.jobs import Utterance
 from service.ladder import Fallback
 from service.rung_worker import Bounds, Cancelled, RungDeclines
+from service.sampling import AS_USUAL
 from service.wake_on_lan import WakeOnLan
 
 _LOGGER = logging.getLogger(__name__)
@@ -168,6 +170,11 @@ class RemoteRung:
             # The plain voice is here too, and nearer.
             "fallback": "none" if utterance.fallback == Fallback.NONE else "cpu",
         }
+        usual = asdict(AS_USUAL)
+        drawn = asdict(utterance.sampling)
+        body |= {name: value for name, value in drawn.items() if value != usual[name]}
+        if utterance.style is not None:
+            body["style"] = utterance.style
         kind = "request" if utterance.voice else "probe"
         with self._ask("POST", "/v1/audio/speech", body, cancelled, kind) as response:
             if response is None:
@@ -183,6 +190,8 @@ class RemoteRung:
         code, message = str(error.get("code")), str(error.get("message"))[:300]
         if code in ("voice_not_found", "consent_missing"):
             raise self._lacks(voice, message)
+        if code == "style_not_found":
+            raise RemoteLacks(f"{self._url.geturl()}: {message}")
         if response.status in (400, 413):
             raise TextError(message)
         if response.status in (429, 503, 504):

@@ -26,6 +26,7 @@ from service.health import Health
 from service.jobs import Utterance
 from service.ladder import Fallback
 from service.remote import RELAYED, RemoteBusy, RemoteLacks, RemoteLost, RemoteRung
+from service.sampling import Sampling
 from service.voices import VoiceStore
 from service.wake_on_lan import WakeOnLan
 from tests.service.conftest import FakeSynthesizer, eventually
@@ -134,6 +135,15 @@ async def test_the_box_speaks_the_voices_it_has(rung: RemoteRung, box: MadeUpBox
     assert (asked["input"], asked["voice"], asked["fallback"]) == ("Hello.", "mum", "cpu")
 
 
+async def test_the_way_of_drawing_and_the_style_are_handed_on(
+    rung: RemoteRung, box: MadeUpBox
+) -> None:
+    drawn = Utterance("Hello.", "mum", "en", sampling=Sampling(seed=7, top_k=3), style="happy")
+    await asyncio.to_thread(said, rung, drawn)
+    assert {"seed": 7, "top_k": 3, "style": "happy"}.items() <= box.asked[0].items()
+    assert not {"top_p", "temperature"} & box.asked[0].keys()
+
+
 async def test_no_more_is_asked_of_the_box_than_the_request_allows(
     rung: RemoteRung, box: MadeUpBox
 ) -> None:
@@ -165,6 +175,7 @@ async def test_samples_cut_in_two_are_put_together(rung: RemoteRung, box: MadeUp
         ({"status": 404, "code": "voice_not_found"}, RemoteLacks),
         ({"status": 403, "code": "consent_missing"}, RemoteLacks),
         ({"rung": "plain"}, RemoteLacks),
+        ({"status": 404, "code": "style_not_found"}, RemoteLacks),
         ({"status": 503, "code": "queue_full"}, RemoteBusy),
         ({"status": 429, "code": "too_many_requests"}, RemoteBusy),
         ({"status": 400, "code": "bad_text"}, TextError),
