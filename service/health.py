@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,12 @@ from time import monotonic
 from typing import Any
 
 from service import __version__
+from service.durable import write_file
 from service.jobs import JobQueue
 from service.ladder import Ladder
 from service.model_rung import ModelRung
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass
@@ -61,15 +65,16 @@ class Health:
 def read_server_id(data: Path) -> str:
     """The id kept in the data folder; made on the first start.
 
-    Raises:
-        OSError: the folder cannot be written.
+    Where the folder cannot be written the id is one for this start only: a house with a broken disk
+    still has a voice.
     """
-    data.mkdir(parents=True, exist_ok=True)
     path = data / "server_id"
-    if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
-        return kept
     fresh = uuid.uuid4().hex
-    part = path.with_suffix(".part")
-    part.write_text(fresh + "\n", encoding="ascii")
-    part.replace(path)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
+            return kept
+        write_file(path, f"{fresh}\n".encode("ascii"))
+    except OSError as error:
+        _LOGGER.error("the data folder cannot be written, nothing will be kept: %s", error)
     return fresh

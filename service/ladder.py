@@ -143,10 +143,15 @@ class Ladder:
             watch = Stopwatch(monotonic())
             try:
                 for audio in step.worker.speak(utterance, cancelled):
+                    if not np.isfinite(audio.samples).all():
+                        raise EngineError("its sound is no numbers")
                     watch.heard(len(audio.samples) / audio.sample_rate, monotonic())
                     yield SpokenChunk(audio, step.name)
-                if not cancelled():
-                    self._judge(step, watch)
+                if cancelled():
+                    return
+                if not watch.seconds:
+                    raise RungDeclines(f"{step.name} said nothing")
+                self._judge(step, watch)
                 return
             except (TextError, PromptError, RungDeclines) as error:
                 _LOGGER.info("rung %s cannot say this: %s", step.name, error.code)
