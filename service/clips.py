@@ -11,10 +11,10 @@ import logging
 import re
 import secrets
 import shutil
-import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import soundfile
@@ -23,6 +23,7 @@ import soxr
 from engines.audio import AudioChunk
 from service.errors import ServiceError
 from service.formats import FORMATS
+from service.voice import StorageFailed
 
 _LOGGER = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-]{22}\.(?:" + "|".join(FORMATS) + ")")
@@ -40,12 +41,15 @@ class ClipShelf:
 
     Args:
         folder: where they are kept; made when missing.
-        lifetime: seconds that a clip stays.
+        lifetime: seconds that a clip stays; one of before the service started stays as long from
+            then on, so that nothing depends on what the clock on the wall says.
     """
 
     def __init__(self, folder: Path, lifetime: float = 600.0) -> None:
         self._folder = folder
         self._lifetime = lifetime
+        self._started = monotonic()
+        self._made: dict[str, float] = {}
 
     def put(self, chunks: Sequence[AudioChunk], name: str, sample_rate: int, voice: str) -> str:
         """Write a clip and give its file name; blocks.
@@ -57,7 +61,7 @@ class ClipShelf:
             voice: id of the voice that speaks, so that its clips can be found.
 
         Raises:
-            ServiceError: it cannot be written (the disk is full or read-only).
+            StorageFailed: it cannot be written (the disk is full or read-only).
         """
         row = FORMATS[name]
         rate = row.rate or sample_rate
@@ -75,10 +79,13 @@ class ClipShelf:
                 part, np.clip(samples, -1, 1), rate, format=container, subtype=subtype or "PCM_16"
             )
             part.replace(folder / file)
+            self._made[file] = monotonic()
         except (OSError, soundfile.LibsndfileError) as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-            raise ServiceError(f"the clip cannot be written: {error}") from error
+            # The library's own words hold the whole path and no reason.
+            reason = getattr(error, "strerror", None) or "the disk is full or read-only"
+            raise StorageFailed(f"the clip cannot be written: {reason}") from error
         return file
 
     def path(self, file: str) -> Path:
@@ -88,9 +95,8 @@ class ClipShelf:
             ClipNotFound: there is none of that name, or its time is over.
         """
         for path in self._folder.glob(f"*/{file}") if _NAME.fullmatch(file) else ():
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime < self._lifetime:
-                    return path
+            if not self._is_over(path):
+                return path
         raise ClipNotFound("there is no such clip, or its time is over", param="clip")
 
     def delete_voice(self, voice: str) -> None:
@@ -105,6 +111,14 @@ class ClipShelf:
     def sweep(self) -> None:
         """Delete the clips whose time is over."""
         for path in self._folder.glob("*/*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime >= self._lifetime:
+            if self._is_over(path):
+                with contextlib.suppress(OSError):
                     path.unlink()
+        now = monotonic()
+        for file in [
+            name for name, made in list(self._made.items()) if now - made >= self._lifetime
+        ]:
+            self._made.pop(file, None)
+
+    def _is_over(self, path: Path) -> bool:
+        return monotonic() - self._made.get(path.name, self._started) >= self._lifetime

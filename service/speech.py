@@ -55,6 +55,7 @@ class SpeechRequest:
         lead_in: seconds of silence before the first sound, for players that swallow it.
         chime: name of a chime that plays while the speech is being made, None for none.
         style: name of one of the voice's further references, None for its main one.
+        relayed: another box asks; it must be spoken here.
     """
 
     text: str | AsyncIterator[str]
@@ -72,6 +73,7 @@ class SpeechRequest:
     lead_in: float = 0.0
     chime: str | None = None
     style: str | None = None
+    relayed: bool = False
 
 
 class Speech:
@@ -255,6 +257,7 @@ class Speech:
             request.fallback,
             request.sampling,
             request.style,
+            request.relayed,
         )
 
     def _clip(self, said: list[Utterance], request: SpeechRequest, voice: Voice) -> Path:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import soundfile
 
 from engines.audio import AudioChunk
+from service import clips
 from service.clips import ClipNotFound, ClipShelf
 from service.errors import ServiceError
 from service.formats import FORMATS
@@ -43,11 +43,21 @@ def test_only_its_own_names_are_looked_up(tmp_path: Path, file: str) -> None:
         ClipShelf(tmp_path).path(file)
 
 
-def test_a_clip_goes_when_its_time_is_over(tmp_path: Path) -> None:
+def test_a_clip_goes_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(clips, "monotonic", lambda: clock)
+    earlier = ClipShelf(tmp_path).put(CHUNKS, "wav", 16000, "plain")
     shelf = ClipShelf(tmp_path, lifetime=60)
+    clock += 30
     old = shelf.path(shelf.put(CHUNKS, "wav", 16000, "plain"))
-    past = time.time() - 61
-    os.utime(old, (past, past))
+    long_ago = 1.0  # whatever the clock on the wall was set to
+    os.utime(old, (long_ago, long_ago))
+    assert shelf.path(earlier)
+    clock += 31
+    with pytest.raises(ClipNotFound):
+        shelf.path(earlier)
+    assert shelf.path(old.name)
+    clock += 30
     with pytest.raises(ClipNotFound):
         shelf.path(old.name)
     new = shelf.put(CHUNKS, "wav", 16000, "plain")
