@@ -118,6 +118,7 @@ def create_app(
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
     health = Health(server_id, queue, ladder, model)
+    health.last = lambda: metrics.last
     api = HttpApi(
         speech,
         voices,
