@@ -91,8 +91,6 @@ class Announcer:
         """
         async with contextlib.AsyncExitStack() as stack:
             speaking = await self._first_sound(job, stack)
-            async for _ in speaking.chunks():
-                pass
             yield await self._clip(job.fields, speaking)
 
     async def play(self, clip: Clip) -> None:
@@ -114,8 +112,8 @@ class Announcer:
 
     async def _clip(self, fields: dict[str, Any], speaking: Speaking) -> Clip:
         rate = fields.get("sample_rate", self._sample_rate)
-        file = await asyncio.to_thread(
-            self._clips.put, speaking.heard, fields["format"], rate, speaking.voice.id
+        file = await self._clips.record(
+            speaking.chunks(), fields["format"], rate, speaking.voice.id
         )
         url = f"{self._base_url}/clips/{file}"
         players = fields.get("players", self._default_players) if self._players else []
