@@ -12,6 +12,7 @@ from aiohttp import web
 
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
+from service.chimes import Chimes
 from service.clips import ClipShelf
 from service.config import Settings
 from service.discovery import HTTP_TYPE, WYOMING_TYPE, Discovery, reachable_addresses
@@ -77,11 +78,13 @@ def create_app(
     )
     metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
+    chimes = Chimes(settings.data / "chimes")
     speech = Speech(
         queue,
         voices,
         cache,
         metrics,
+        chimes,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
@@ -100,6 +103,7 @@ def create_app(
         speech,
         voices,
         clips,
+        chimes,
         prerenderer,
         health,
         metrics,

@@ -14,7 +14,6 @@ from engines import (
     AudioChunk,
     BertFeatures,
     Enroller,
-    SamplingParams,
     Streaming,
     Synthesizer,
     VoicePrompt,
@@ -32,7 +31,6 @@ from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 PROMPTS_IN_MEMORY = 16
-SEED = 0  # the same sentence always sounds the same, so it can be cached
 PATIENCE = 60.0  # seconds; a long sentence takes a CPU tens of them
 
 
@@ -114,7 +112,7 @@ class ModelRung:
         yield from self._synthesizer.speak(
             sentences,
             self._prompt(voice),
-            SamplingParams(speed=utterance.speed, seed=SEED),
+            utterance.sampling.params(utterance.speed),
             streaming=Streaming(),
             pause=0.0,  # between sentences the service pauses
             cancelled=cancelled,
