@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,13 @@ class Clip:
     Attributes:
         url: where players find it.
         players: who shall play it.
+        volume: 0 to 1, how loud; None for as they are.
         fields: what the answer tells of it.
     """
 
     url: str
     players: tuple[str, ...]
+    volume: float | None
     fields: dict[str, Any]
 
 
@@ -94,14 +97,34 @@ class Announcer:
             yield await self._clip(job.fields, speaking)
 
     async def play(self, clip: Clip) -> None:
-        """Have a clip played.
+        """Have a clip played; its `fields` tell of the volume where one was asked for.
 
         Raises:
             PlayerNotFound: a player is not there.
             PlayerFailed: Home Assistant cannot be reached, or refuses.
         """
         assert self._players is not None
-        await self._players.play(clip.players, clip.url)
+        turned = await self._players.play(
+            clip.players, clip.url, seconds=clip.fields["seconds"], volume=clip.volume
+        )
+        if clip.volume is not None:
+            clip.fields["volume"] = clip.volume if turned else None
+
+    def keep_volumes(self, before: str | None, keep: Callable[[str], Awaitable[None]]) -> None:
+        """Give back the volumes that an earlier run left changed, and have changes kept.
+
+        Args:
+            before: what was kept last.
+            keep: keeps a text over restarts.
+        """
+        if self._players is not None:
+            self._players.volumes.keep = lambda volumes: keep(json.dumps(volumes))
+            self._players.volumes.take_up(json.loads(before or "{}"))
+
+    async def close(self) -> None:
+        """Leave players alone."""
+        if self._players is not None:
+            await self._players.volumes.close()
 
     async def _first_sound(self, job: StoredJob, stack: contextlib.AsyncExitStack) -> Speaking:
         while True:
@@ -126,7 +149,7 @@ class Announcer:
         }
         if fields["audio"]:
             answer["audio"] = await asyncio.to_thread(self._audio, file)
-        return Clip(url, tuple(players), answer)
+        return Clip(url, tuple(players), fields.get("volume"), answer)
 
     def _request(self, job: StoredJob) -> SpeechRequest:
         fields = {"voice": self.chosen_voice.id, **job.fields}

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from service.errors import ServiceError, VoiceNotFound
@@ -87,6 +88,10 @@ class MqttBridge:
     async def start(self) -> None:
         """Take up what was left, connect, listen."""
         self._announcer.voice = await self._on_disk(self._store.recall, "voice")
+        volumes = await self._on_disk(self._store.recall, "volumes")
+        self._announcer.keep_volumes(
+            volumes, partial(self._on_disk, self._store.remember, "volumes")
+        )
         for job in await self._on_disk(self._store.open_jobs):
             self._open[job.id] = job
             if job.playing:
@@ -102,6 +107,7 @@ class MqttBridge:
         for task in (*self._tasks, *self._speaking.values()):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._speaking.values(), return_exceptions=True)
+        await self._announcer.close()
         await self._link.close()
         await self._on_disk(self._store.close)
         self._disk.shutdown()

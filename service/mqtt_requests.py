@@ -14,14 +14,14 @@ from service.errors import BadRequest, ServiceError
 from service.formats import FORMATS
 from service.mqtt_jobs import Answer, StoredJob
 from service.mqtt_link import Received
-from service.requests import LONGEST_EXPIRY, VOICE_FIELDS, check, read_json
+from service.requests import LONGEST_EXPIRY, VOICE_FIELDS, _number, check, read_json
 
 _LOGGER = logging.getLogger(__name__)
 MAX_MESSAGE = 256 * 1024  # bytes, as the HTTP door takes
 LONGEST_ID = 100
 MOST_PLAYERS = 20
 # Named in the protocol for later; refused today, since ignoring one would be a wrong answer.
-NOT_YET = ("model", "volume", "chime", "fallback")
+NOT_YET = ("model",)
 _PLAYER = vol.Match(r"^media_player\.[a-z0-9_]+$")
 # Neither control characters nor halves of a surrogate pair, which no database takes.
 _ID = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{LONGEST_ID}}}")
@@ -34,6 +34,7 @@ _FIELDS = vol.Schema(
             vol.All(_PLAYER, lambda one: [one]),
             vol.All([_PLAYER], vol.Length(max=MOST_PLAYERS)),
         ),
+        vol.Optional("volume"): vol.All(_number, vol.Range(0, 1)),
         vol.Optional("audio", default=False): bool,
         **VOICE_FIELDS,
     }
