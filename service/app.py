@@ -28,6 +28,7 @@ from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
+from service.supervisor import Supervisor
 from service.voices import VoiceStore
 from service.wyoming_server import WyomingServer
 
@@ -43,13 +44,17 @@ def plain_only() -> Sequence[Rung]:
 
 
 def create_app(
-    settings: Settings, make_rungs: Callable[[], Sequence[Rung]] = plain_only
+    settings: Settings,
+    make_rungs: Callable[[], Sequence[Rung]] = plain_only,
+    *,
+    supervisor: str = "",
 ) -> web.Application:
     """The whole service as one application.
 
     Args:
         settings: what the user set.
         make_rungs: makes the ladder's rungs, the best first; may take its time.
+        supervisor: what we say to Home Assistant's Supervisor where it runs us; else empty.
 
     Raises:
         OSError: the data folder cannot be written.
@@ -128,6 +133,18 @@ def create_app(
     if settings.mqtt_host:
         bridge = make_bridge(settings, speech, voices, clips, health)
 
+    async def join_house() -> None:
+        """Take the broker that Supervisor knows, where the user has named none."""
+        nonlocal bridge
+        found = await Supervisor(supervisor).with_broker(settings)
+        try:
+            joined = make_bridge(found, speech, voices, clips, health)
+        except OSError as error:
+            _LOGGER.error("the MQTT bridge cannot start: %s", error)
+            return
+        await joined.start()
+        bridge = joined
+
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
         if wyoming is not None:
@@ -138,12 +155,18 @@ def create_app(
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(_probe(ladder)),
         ]
+        joining = None
+        if bridge is None and supervisor:
+            joining = asyncio.create_task(join_house())
         if model is not None:
             tasks.append(asyncio.create_task(asyncio.to_thread(model.load, voices)))
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
         yield
+        if joining is not None:
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
         if bridge is not None:
             await bridge.stop()
         if wyoming is not None:
