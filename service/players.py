@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import aiohttp
 
 from service.errors import ServiceError
-from service.volumes import Volumes
+from service.volumes import Volumes, volume_of
 
+_LOGGER = logging.getLogger(__name__)
 PATIENCE = aiohttp.ClientTimeout(total=30)  # some players answer only when they have played
 _TO_START = 1.0  # seconds that a player may take to begin
+_TO_WAKE = 5.0  # seconds in which one that was off tells how loud it is
+_LOOK = 0.2  # seconds between looks at it
 
 
 class PlayerNotFound(ServiceError):
@@ -71,7 +75,8 @@ class Players:
             PlayerFailed: Home Assistant cannot be reached, or refuses.
         """
         states = {player: await self._find(player) for player in players}
-        turned = volume is not None and await self.volumes.turn(states, volume)
+        known = {player: state for player, state in states.items() if volume_of(state) is not None}
+        turned = volume is None or await self.volumes.turn(known, volume)
         body = {
             "entity_id": list(players),
             "media_content_id": clip,
@@ -80,7 +85,11 @@ class Players:
         }
         begun = monotonic()
         try:
-            await self.call("play_media", body)
+            await self.call("media_player/play_media", body)
+            if volume is not None and len(known) < len(states):
+                turned &= await self._turn_awake(
+                    [each for each in states if each not in known], volume
+                )
         finally:
             # Some players answer only when they have played.
             self.volumes.give_back(players, max(0.0, seconds + begun - monotonic()) + _TO_START)
@@ -101,13 +110,39 @@ class Players:
             return found
 
     async def call(self, service: str, body: dict[str, Any]) -> None:
-        """Call one of the services of `media_player`.
+        """Call a service, such as `media_player/play_media`.
 
         Raises:
             PlayerFailed: Home Assistant cannot be reached, or refuses.
         """
-        async with self._asked("post", f"services/media_player/{service}", body) as answer:
+        async with self._asked("post", f"services/{service}", body) as answer:
             _refuse(answer, service)
+
+    async def look(self, player: str) -> dict[str, Any]:
+        """A player as it is now: of many, Home Assistant looks only every ten seconds.
+
+        Raises:
+            PlayerNotFound, PlayerFailed: as `state`.
+        """
+        await self.call("homeassistant/update_entity", {"entity_id": player})
+        return await self.state(player)
+
+    async def _turn_awake(self, players: Sequence[str], volume: float) -> bool:
+        """Turn players that were off; only now that they play it is known how loud they are."""
+        try:
+            states = {player: await self._awake(player) for player in players}
+        except ServiceError as error:  # they play, so it is no failure
+            _LOGGER.warning("the volume of %s is not known: %s", ", ".join(players), error)
+            return False
+        return await self.volumes.turn(states, volume)
+
+    async def _awake(self, player: str) -> dict[str, Any]:
+        patience = monotonic() + _TO_WAKE
+        while True:
+            state = await self.look(player)
+            if volume_of(state) is not None or monotonic() >= patience:
+                return state
+            await asyncio.sleep(_LOOK)
 
     async def _find(self, player: str) -> dict[str, Any]:
         """Home Assistant takes calls for entities that it has not; nobody would hear anything."""

@@ -18,14 +18,17 @@ _CLOSE = 0.02  # players round what they are set to
 _BUSY = ("playing", "buffering")
 
 
+SET = "media_player/volume_set"
+
+
 class Home(Protocol):
     """What of Home Assistant's API is needed here."""
 
-    async def state(self, player: str) -> dict[str, Any]:
-        """The player's state and attributes."""
+    async def look(self, player: str) -> dict[str, Any]:
+        """The player's state and attributes, as they are now."""
 
     async def call(self, service: str, body: dict[str, Any]) -> None:
-        """Call one of the services of `media_player`."""
+        """Call a service."""
 
 
 async def _forget(before: dict[str, float]) -> None:
@@ -59,16 +62,17 @@ class Volumes:
             level: 0 to 1.
         """
         for player, state in states.items():
-            known = state.get("attributes", {}).get("volume_level")
-            if known is not None:
+            if (known := volume_of(state)) is not None:
                 # One that announces already is not as it was.
-                self._before.setdefault(player, float(known))
+                self._before.setdefault(player, known)
                 self._over.setdefault(player, monotonic() + _GRACE)
                 self._set[player] = level
+        if not states:
+            return True
         await self.keep(dict(self._before))
         try:
             body = {"entity_id": list(states), "volume_level": level}
-            await self._home.call("volume_set", body)
+            await self._home.call(SET, body)
         except ServiceError as error:
             # Said too loud or too soft is better than not said.
             _LOGGER.warning("the volume of %s stays as it is: %s", ", ".join(states), error)
@@ -106,14 +110,14 @@ class Volumes:
                 await asyncio.sleep(left)
                 continue
             try:
-                state = await self._home.state(player)
+                state = await self._home.look(player)
                 late = monotonic() - self._over[player] > _GRACE
                 if state.get("state") in _BUSY and not late:
                     await asyncio.sleep(_LOOK)
                     continue
                 if self._is_ours(player, state):
                     body = {"entity_id": player, "volume_level": self._before[player]}
-                    await self._home.call("volume_set", body)
+                    await self._home.call(SET, body)
             except ServiceError as error:
                 _LOGGER.warning("the volume of %s cannot be given back yet: %s", player, error)
                 await asyncio.sleep(pause)
@@ -127,8 +131,14 @@ class Volumes:
 
     def _is_ours(self, player: str, state: Mapping[str, Any]) -> bool:
         """Whether nobody has turned it since; where nothing is known, it is ours."""
-        now = state.get("attributes", {}).get("volume_level")
+        now = volume_of(state)
         ours = (self._set.get(player), self._before[player])
         if now is None or player not in self._set:
             return True
         return any(each is not None and abs(now - each) <= _CLOSE for each in ours)
+
+
+def volume_of(state: Mapping[str, Any]) -> float | None:
+    """How loud a player is, 0 to 1; None where that is not known, as of one that is off."""
+    known = state.get("attributes", {}).get("volume_level")
+    return None if known is None else float(known)

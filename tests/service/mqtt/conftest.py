@@ -69,12 +69,14 @@ class HomeAssistant:
         self.tokens: list[str] = []
         self.turned: list[float] = []
         self.status = 200
+        self.awake: dict[str, Any] | None = None  # what the kitchen is once it plays
         self.volume_status = 200
         self.kitchen: dict[str, Any] = {"state": "idle", "attributes": {"volume_level": 0.2}}
         app = web.Application()
         app.router.add_get("/api/states/{player}", self._state)
         app.router.add_post("/api/services/media_player/play_media", self._play)
         app.router.add_post("/api/services/media_player/volume_set", self._turn)
+        app.router.add_post("/api/services/homeassistant/update_entity", self._look)
         self.server = TestServer(app)
 
     @property
@@ -89,12 +91,16 @@ class HomeAssistant:
     async def _play(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers["Authorization"])
         self.played.append(await request.json())
+        self.kitchen = self.awake or self.kitchen
         return web.json_response([], status=self.status)
+
+    async def _look(self, request: web.Request) -> web.Response:
+        return web.json_response([])
 
     async def _turn(self, request: web.Request) -> web.Response:
         level = (await request.json())["volume_level"]
         self.turned.append(level)
-        self.kitchen["attributes"]["volume_level"] = level
+        self.kitchen["attributes"] = {"volume_level": level}
         return web.json_response([], status=self.volume_status)
 
 

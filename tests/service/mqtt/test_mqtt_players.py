@@ -97,6 +97,19 @@ async def test_players_are_as_loud_as_asked_and_then_as_before(
     await eventually(lambda: home_assistant.turned == [0.8, 0.2])
 
 
+async def test_a_player_that_is_off_is_turned_when_it_plays(
+    start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
+) -> None:
+    await _at_kitchen(start_house, home_assistant)
+    home_assistant.kitchen = {"state": "off", "attributes": {}}
+    home_assistant.awake = {"state": "playing", "attributes": {"volume_level": 0.4}}
+    visitor.say(text="Dinner!", volume=0.8)
+    [said] = await answers(visitor, 1)
+    assert said["volume"] == 0.8
+    home_assistant.kitchen = {"state": "off", "attributes": {}}
+    await eventually(lambda: home_assistant.turned == [0.8, 0.4])
+
+
 async def test_two_announcements_give_back_what_was_before_the_first(
     start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
 ) -> None:
