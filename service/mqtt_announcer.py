@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.clips import ClipShelf
-from service.errors import Busy, Expired, VoiceNotFound
+from service.errors import BadRequest, Busy, Expired, VoiceNotFound
 from service.mqtt_jobs import StoredJob
 from service.players import Players
 from service.requests import speech_request
@@ -21,6 +21,8 @@ from service.voice import Voice
 from service.voices import VoiceStore
 
 MOST_AUDIO = 64 * 1024  # bytes of a clip that may travel in the answer
+CHOICES = ("voice", "model")
+OWN_MODEL = "auto"
 _BUSY_PAUSE = 0.5  # seconds; an accepted request waits for its place instead of being refused
 
 
@@ -50,9 +52,10 @@ class Announcer:
         base_url: address under which players reach this service.
         sample_rate: rate in Hz of audio whose request names none.
         default_players: who plays what names no players.
+        models: lists the ids of the models that can be asked for.
 
     Attributes:
-        voice: id of the voice of requests that name none; None for the service's own default.
+        models: the same.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class Announcer:
         base_url: str,
         sample_rate: int,
         default_players: Sequence[str] = (),
+        models: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        self.voice: str | None = None
+        self.models = models
+        self._chosen: dict[str, str] = {}
         self._speech = speech
         self._voices = voices
         self._clips = clips
@@ -79,9 +84,37 @@ class Announcer:
     def chosen_voice(self) -> Voice:
         """The voice of requests that name none; the service's default once the chosen is gone."""
         try:
-            return self._voices.get(self.voice)
+            return self._voices.get(self._chosen.get("voice"))
         except VoiceNotFound:
             return self._voices.default
+
+    @property
+    def chosen_model(self) -> str:
+        """The model of requests that name none; `OWN_MODEL` for the house's choice."""
+        chosen = self._chosen.get("model")
+        return chosen if chosen is not None and chosen in self.models() else OWN_MODEL
+
+    def choose(self, what: str, wanted: str) -> str:
+        """Set the voice or the model of requests that name none, and give its id.
+
+        Raises:
+            VoiceNotFound: no voice has that id or name.
+            BadRequest: no model has that id.
+        """
+        if what == "voice":
+            wanted = self._voices.get(wanted).id
+        elif wanted not in (OWN_MODEL, *self.models()):
+            known = ", ".join((OWN_MODEL, *self.models()))
+            raise BadRequest(
+                f"model: there is no {wanted[:40]!r}; known are {known}", param="model"
+            )
+        self._chosen[what] = wanted
+        return wanted
+
+    def take_up(self, what: str, chosen: str | None) -> None:
+        """Take up what was chosen in an earlier run; it may be gone by now."""
+        if chosen is not None:
+            self._chosen[what] = chosen
 
     @contextlib.asynccontextmanager
     async def spoken(self, job: StoredJob) -> AsyncIterator[Clip]:
@@ -153,6 +186,8 @@ class Announcer:
 
     def _request(self, job: StoredJob) -> SpeechRequest:
         fields = {"voice": self.chosen_voice.id, **job.fields}
+        if self.chosen_model != OWN_MODEL:
+            fields.setdefault("model", self.chosen_model)
         limit = fields.get("expires")
         if limit is not None:
             if job.age >= limit:

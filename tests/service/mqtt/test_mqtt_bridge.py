@@ -6,12 +6,14 @@ import asyncio
 import base64
 import io
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
 
+from service.mqtt_setup import make_bridge
 from tests.lab.broker import PASSWORD, USER, Broker
 from tests.lab.mqtt_client import Visitor
 from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
@@ -259,7 +261,7 @@ async def test_home_assistant_is_told_on_connection_and_on_its_birth(
     visitor.publish("homeassistant/status", "online")
     await eventually(lambda: len(visitor.on(config)) == 2)
     await eventually(lambda: visitor.on(STATUS) == ["online", "online"])
-    calm = {"queue": 0, "rung": "fake", "voice": "plain", "latency": None}
+    calm = {"queue": 0, "rung": "fake", "voice": "plain", "model": "auto", "latency": None}
     await eventually(lambda: visitor.on(STATE)[-1] == calm)
 
 
@@ -274,6 +276,26 @@ async def test_the_chosen_voice_is_kept(
     visitor.publish(SAY, "One.")
     _, said = sorted(await answers(visitor, 2), key=lambda each: "url" in each)
     assert said["voice"] == "plain"
+
+
+async def test_the_chosen_model_is_kept_while_it_is_there(
+    start_house: StartHouse, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ["amy-v2"]
+    monkeypatch.setattr("service.app.make_bridge", partial(make_bridge, models=lambda: models))
+    house = await start_house()
+    visitor.publish("gptsovits/model/set", "amy-v4")
+    [failed] = await answers(visitor, 1)
+    assert (failed["code"], failed["param"]) == ("bad_request", "model")
+    visitor.publish("gptsovits/model/set", "amy-v2")
+    await eventually(lambda: visitor.on(STATE)[-1]["model"] == "amy-v2")
+    await house.stop()
+    seen = visitor.count(STATE)
+    await start_house()
+    await eventually(lambda: visitor.count(STATE) > seen)
+    assert visitor.on(STATE)[-1]["model"] == "amy-v2"
+    models.clear()
+    await eventually(lambda: visitor.on(STATE)[-1]["model"] == "auto")
 
 
 async def test_leaving_is_told(
