@@ -159,7 +159,7 @@ class NodeRed(Process):
             "credentialSecret": "lab",
             "lang": language,
             "telemetry": {"enabled": False, "updateNotification": False},
-            "editorTheme": {"tours": False},
+            "editorTheme": {"tours": False, "palette": {"catalogues": []}},
         }
         (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings)};")
         program = place.modules / "node-red" / "red.js"
