@@ -13,8 +13,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from engines.audio import AudioChunk
-from service.errors import ServiceError
 from service.formats import FORMATS, Format, OneRate
+from service.voice import StorageFailed
 
 _LOGGER = logging.getLogger(__name__)
 MASTER = ".wav"  # follows the name of a clip whose encoded file is not there yet
@@ -104,7 +104,7 @@ def encode_master(master: Path) -> Path:
     """Encode a clip that was written and whose encoding the end of the service interrupted.
 
     Raises:
-        ServiceError: it cannot be written.
+        StorageFailed: it cannot be written.
     """
     path = master.with_name(master.name.removesuffix(MASTER))
     try:
@@ -121,8 +121,14 @@ def encode_master(master: Path) -> Path:
     except (OSError, soundfile.LibsndfileError) as error:
         if path.exists():  # somebody else asked for it, too
             return path
-        raise ServiceError(f"the clip cannot be encoded: {error}") from error
+        raise cannot_write(error) from error
     return path
+
+
+def cannot_write(error: Exception) -> StorageFailed:
+    """What to say of an error; the library's own words hold the whole path and no reason."""
+    reason = getattr(error, "strerror", None) or "the disk is full or read-only"
+    return StorageFailed(f"the clip cannot be written: {reason}")
 
 
 class _SoundFile:
@@ -130,7 +136,7 @@ class _SoundFile:
 
     def __init__(self, path: Path, row: Format, rate: int) -> None:
         self._path = path
-        self._part = path.with_name(f"{secrets.token_hex(16)}.part")
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
         container, subtype = row.container or ("WAV" if row.header else "RAW"), row.subtype
         self._file = soundfile.SoundFile(
             self._part, "w", rate, 1, format=container, subtype=subtype or "PCM_16"

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import secrets
 import shutil
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from time import monotonic
 
 import soundfile
 
 from engines.audio import AudioChunk
-from service.clip_files import MASTER, Take, encode_master
+from service.clip_files import MASTER, Take, cannot_write, encode_master
 from service.errors import ServiceError
 from service.formats import FORMATS
 
@@ -41,12 +42,15 @@ class ClipShelf:
 
     Args:
         folder: where they are kept; made when missing.
-        lifetime: seconds that a clip stays.
+        lifetime: seconds that a clip stays; one of before the service started stays as long from
+            then on, so that nothing depends on what the clock on the wall says.
     """
 
     def __init__(self, folder: Path, lifetime: float = 600.0) -> None:
         self._folder = folder
         self._lifetime = lifetime
+        self._started = monotonic()
+        self._made: dict[str, float] = {}
         # One thread each, so that what belongs to one clip is done in its order.
         self._writing = ThreadPoolExecutor(1, "clips")
         self._encoding = ThreadPoolExecutor(1, "encoder")
@@ -64,8 +68,8 @@ class ClipShelf:
             voice: id of the voice that speaks, so that its clips can be found.
 
         Raises:
-            ServiceError: it cannot be written (the disk is full or read-only), or what `chunks`
-                raises.
+            StorageFailed: it cannot be written (the disk is full or read-only).
+            ServiceError: what `chunks` raises.
         """
         folder = self._folder / voice
         path = folder / f"{secrets.token_urlsafe(16)}.{name}"
@@ -73,14 +77,16 @@ class ClipShelf:
         take = Take(path, sample_rate, self._encoding)
         try:
             await loop.run_in_executor(self._writing, self._prepare, folder)
+            self._made[path.name] = math.inf  # until it is whole
             async for chunk in chunks:
                 await loop.run_in_executor(self._writing, take.add, chunk)
             encoded = await loop.run_in_executor(self._writing, take.finish)
-        except (OSError, soundfile.LibsndfileError) as error:
+            self._made[path.name] = monotonic()
+        except BaseException as error:
             self._writing.submit(take.discard)
-            raise ServiceError(f"the clip cannot be written: {error}") from error
-        except BaseException:
-            self._writing.submit(take.discard)
+            self._made.pop(path.name, None)
+            if isinstance(error, OSError | soundfile.LibsndfileError):
+                raise cannot_write(error) from error
             raise
         if encoded is not None:
             self._unfinished[path.name] = encoded
@@ -99,9 +105,8 @@ class ClipShelf:
         if (unfinished := self._unfinished.get(file)) is not None:
             wait([unfinished])
         for found in (*self._folder.glob(f"*/{file}"), *self._folder.glob(f"*/{file}{MASTER}")):
-            with contextlib.suppress(OSError):
-                if time.time() - found.stat().st_mtime < self._lifetime:
-                    return found if found.name == file else encode_master(found)
+            if not self._is_over(found):
+                return found if found.name == file else encode_master(found)
         raise ClipNotFound("there is no such clip, or its time is over", param="clip")
 
     def delete_voice(self, voice: str) -> None:
@@ -117,6 +122,15 @@ class ClipShelf:
         """Make room, by what nobody will ask for any more."""
         folder.mkdir(parents=True, exist_ok=True)
         for path in self._folder.glob("*/*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime >= self._lifetime:
+            if self._is_over(path):
+                with contextlib.suppress(OSError):
                     path.unlink()
+        now = monotonic()
+        over = [name for name, made in list(self._made.items()) if now - made >= self._lifetime]
+        for name in over:
+            self._made.pop(name, None)
+
+    def _is_over(self, path: Path) -> bool:
+        clip = _NAME.match(path.name)  # its master and what is being written begin like it
+        made = self._made.get(clip[0] if clip else path.name, self._started)
+        return monotonic() - made >= self._lifetime

@@ -36,7 +36,8 @@ class Played:
 
 
 def provide_programs() -> None:
-    """See that mpd is there, and the ffmpeg that Home Assistant encodes with; apt brings them.
+    """See that mpd is there, the ffmpeg that Home Assistant encodes with, and a compiler for what
+    its wyoming integration needs and nobody has built; apt brings them.
 
     Raises:
         LabError: one is missing and cannot be installed here; says what to do.
@@ -51,7 +52,7 @@ def provide_programs() -> None:
 
 
 def _missing() -> list[str]:
-    return [program for program in ("mpd", "ffmpeg") if shutil.which(program) is None]
+    return [program for program in ("mpd", "ffmpeg", "g++") if shutil.which(program) is None]
 
 
 class Player(Process):

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import soundfile
 
 from engines.audio import AudioChunk
+from service import clips
 from service.clip_files import Take
 from service.clips import ClipNotFound, ClipShelf
 from service.errors import ServiceError, SynthesisFailed
@@ -119,15 +119,46 @@ def test_only_its_own_names_are_looked_up(tmp_path: Path, file: str) -> None:
         ClipShelf(tmp_path).path(file)
 
 
-async def test_a_clip_goes_when_its_time_is_over(tmp_path: Path) -> None:
+async def test_a_clip_goes_when_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(clips, "monotonic", lambda: clock)
+    earlier = await record(ClipShelf(tmp_path), "wav")
     shelf = ClipShelf(tmp_path, lifetime=60)
+    clock += 30
     old = shelf.path(await record(shelf, "wav"))
-    past = time.time() - 61
-    os.utime(old, (past, past))
+    long_ago = 1.0  # whatever the clock on the wall was set to
+    os.utime(old, (long_ago, long_ago))
+    assert shelf.path(earlier)
+    clock += 31
+    with pytest.raises(ClipNotFound):
+        shelf.path(earlier)
+    assert shelf.path(old.name)
+    clock += 30
     with pytest.raises(ClipNotFound):
         shelf.path(old.name)
     new = await record(shelf, "wav")
     assert left(tmp_path) == [new]
+
+
+async def test_a_long_announcement_is_not_swept_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(clips, "monotonic", lambda: clock)
+    shelf = ClipShelf(tmp_path, lifetime=60)
+
+    async def slowly() -> AsyncIterator[AudioChunk]:
+        nonlocal clock
+        yield CHUNKS[0]
+        clock += 100
+        await record(shelf, "wav")
+        yield CHUNKS[1]
+
+    file = await shelf.record(slowly(), "opus", 32000, "plain")
+    path = await asyncio.to_thread(shelf.path, file)
+    assert soundfile.info(path).duration == pytest.approx(1.5, abs=0.01)
 
 
 async def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
