@@ -38,6 +38,21 @@ class BackendUnavailableError(EngineError):
 
 
 class DeviceError(EngineError):
-    """The device failed while it computed."""
+    """The device failed while it computed.
+
+    Attributes:
+        sticky: the process has lost its device for good: every further request would fail, and
+            only a restart of the process helps. Otherwise the next request may well work.
+    """
 
     code = "device_failed"
+
+    def __init__(self, message: str, *, sticky: bool = False) -> None:
+        super().__init__(message)
+        self.sticky = sticky
+
+
+class OutOfMemoryError(DeviceError):
+    """The device has no memory left for this request; a later or shorter one works."""
+
+    code = "out_of_memory"
