@@ -89,9 +89,7 @@ def convert(
     return drift
 
 
-def trace(
-    spec: GraphSpec, module: Any, model: ModelFacts, file: Path, plain: bool = False
-) -> Any:
+def trace(spec: GraphSpec, module: Any, model: ModelFacts, file: Path, plain: bool = False) -> Any:
     """A graph as an ONNX model with its weights inside, in a file and as an object.
 
     Inputs and outputs are those of the row, but for the T2S graphs: `t2s_prefill` gives its new

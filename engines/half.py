@@ -1,8 +1,9 @@
-"""A float32 ONNX graph as a mixed one: products and what moves data in float16, the rest as it was.
+"""A float32 ONNX graph as a mixed one: products with weights in float16, and what lies between them.
 
 Strongly typed TensorRT computes in the types that the graph states, so precision is decided here.
-Float32 stay layer norms, softmax, sums over an axis, powers and exponentials, the embedding tables,
-and the last product before an output (logits, samples, the prior's mean): what is rounded there
+Float32 stay layer norms, attention's softmax and its two products (they have no weights, and one
+TensorRT cannot join a float16 product to a float32 softmax), sums over an axis, powers and
+exponentials, the embedding tables, and the last product before an output (logits, samples, the prior's mean): what is rounded there
 reaches the ear or the draw directly. Inputs and outputs stay float32, so a graph can be exchanged
 for its half without anybody else noticing.
 """
@@ -110,7 +111,7 @@ class _Rewriting:
         if node.op_type in KEPT or node.op_type == "Cast":
             return "float"
         if node.op_type in PRODUCTS:
-            fits = all(self._fits(name) for name in node.input if name)
+            fits = "constant" in kinds and all(self._fits(name) for name in node.input if name)
             return "half" if fits and node.output[0] not in self._last else "float"
         return "half" if kinds <= {"half", "constant"} and "half" in kinds else "float"
 
