@@ -1,4 +1,4 @@
-"""ONNX graphs of a converted model to TensorRT engines, kept as long as nothing they depend on changes.
+"""ONNX graphs of a converted model to TensorRT engines, kept as long as nothing changes.
 
 Only what speaks gets engines: voices are enrolled on the CPU, so that a voice is the same whatever
 speaks it. An engine that cannot be built is reported and leaves the others alone.

@@ -13,6 +13,7 @@ A sentence can be decoded in three ways:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,8 +98,7 @@ class VitsDecoder:
         step = HEARD.max - 2 * GENERATOR_CONTEXT
         cuts = [*range(0, frames, step), frames]
         parts = [
-            self.part(latent, 0, start, stop, utterance)
-            for start, stop in zip(cuts, cuts[1:], strict=False)
+            self.part(latent, 0, start, stop, utterance) for start, stop in itertools.pairwise(cuts)
         ]
         return np.concatenate(parts)
 

@@ -9,6 +9,7 @@ one that was cut off, damaged or renamed is a miss and is built again, never an 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
@@ -128,7 +129,8 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
         raise ConvertError(
             f"{path.parent} cannot be written: {error}; name another folder with --engines"
         ) from error

@@ -1,11 +1,11 @@
-"""A float32 ONNX graph as a mixed one: products with weights in float16, and what lies between them.
+"""A float32 ONNX graph as a mixed one: products with weights in float16, and what lies between.
 
 Strongly typed TensorRT computes in the types that the graph states, so precision is decided here.
 Float32 stay layer norms, attention's softmax and its two products (they have no weights, and one
 TensorRT cannot join a float16 product to a float32 softmax), sums over an axis, powers and
-exponentials, the embedding tables, and the last product before an output (logits, samples, the prior's mean): what is rounded there
-reaches the ear or the draw directly. Inputs and outputs stay float32, so a graph can be exchanged
-for its half without anybody else noticing.
+exponentials, the embedding tables, and the last product before an output (logits, samples, the
+prior's mean): what is rounded there reaches the ear or the draw directly. Inputs and outputs stay
+float32, so a graph can be exchanged for its half without anybody else noticing.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ Shapes: TypeAlias = "Mapping[str, tuple[Shape, Shape, Shape]]"
 Progress: TypeAlias = "Callable[[int, int], None]"
 """Called with steps done and steps in all of the phase that TensorRT is in."""
 
-FLAVOURS = ("tensorrt", "tensorrt_rtx")
-_LABELS = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
+FLAVOURS = {"tensorrt": "trt", "tensorrt_rtx": "rtx", "tensorrt_rtx_bindings": "rtx"}
+"""Module → how its engines are labelled; the third is the second under the name of its wheel."""
 _ARCHITECTURE = re.compile(r"(?:sm_?)?(\d{1,2})\.?(\d)", re.IGNORECASE)
 _CAREFUL = ("SOFTMAX", "NORMALIZATION", "REDUCE", "UNARY", "MATRIX_MULTIPLY", "CONVOLUTION")
 
@@ -58,6 +58,11 @@ def architecture_of(text: str) -> str:
     return f"sm{match[1]}{match[2]}"
 
 
+def device_compute(architecture: str) -> int:
+    """86 for sm86: architectures as numbers that can be compared."""
+    return int(architecture.removeprefix("sm"))
+
+
 @dataclass(frozen=True, slots=True)
 class TensorRT:
     """One installed TensorRT.
@@ -73,7 +78,7 @@ class TensorRT:
     @property
     def label(self) -> str:
         """Flavour and version, for the names of files."""
-        return f"{_LABELS[self.flavour]}{self.module.__version__}"
+        return f"{FLAVOURS[self.flavour]}{self.module.__version__}"
 
     @property
     def ahead_of_time(self) -> bool:
@@ -92,7 +97,7 @@ class TensorRT:
         """A logger that keeps TensorRT's errors (`errors`) and is silent else."""
         levels = self.module.ILogger
 
-        class Kept(levels):  # type: ignore[misc]
+        class Kept(levels):  # type: ignore[misc, valid-type]
             def __init__(self) -> None:
                 super().__init__()
                 self.errors: list[str] = []
@@ -166,7 +171,8 @@ class TensorRT:
                 target = getattr(trt.ComputeCapability, name.upper())
                 config.set_compute_capability(target, index)
         _set_profile(builder, config, network, profile)
-        cache = _timing_cache(config, timings)
+        # Ahead of time there is nothing to measure; RTX has the call, but deprecates it.
+        cache = None if self.ahead_of_time else _timing_cache(config, timings)
         # The monitor must outlive the build: TensorRT keeps no reference.
         monitor = _monitor(trt, progress)
         if monitor is not None:
@@ -218,7 +224,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
     if base is None:
         return None
 
-    class Monitor(base):  # type: ignore[misc]
+    class Monitor(base):  # type: ignore[misc, valid-type]
         """Follows the outermost phase; the inner ones have no common scale."""
 
         def __init__(self) -> None:
