@@ -1,15 +1,16 @@
-"""The NVIDIA card through pycuda: context, streams, memory, kernels; and graphs by cuda-bindings.
+"""The NVIDIA card: pycuda owns the context and the memory, cuda-bindings what pycuda has not.
 
-pycuda is imported when a device is opened, so this file can be read anywhere. What CUDA reports
-becomes a `DeviceError`, which says whether the process can go on.
+pycuda's streams have no priority, and it knows neither captured graphs nor thread-block clusters;
+so everything that happens on a stream is asked of the driver by the stream's handle. Both packages
+are imported when a device is opened: this file can be read anywhere. What CUDA reports becomes a
+`DeviceError` that says whether the process can go on.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,14 @@ import numpy as np
 from engines.backends import Array
 from engines.errors import BackendUnavailableError, DeviceError, OutOfMemoryError
 
-_MEMORY = ("out of memory", "memory allocation", "outofmemory")
+_MEMORY = ("out of memory", "out_of_memory", "outofmemory")
 _LOST = (
-    *("illegal address", "illegal memory access", "illegal instruction", "misaligned address"),
-    *("launch failed", "launch timed out", "launch timeout", "device-side assert", "assert"),
-    *("hardware stack", "invalid program counter", "ecc uncorrectable", "uncorrectable ecc"),
-    *("device lost", "no longer available", "nvlink", "context is destroyed", "unknown error"),
-    *("unspecified launch failure", "exception_error", "contained"),
+    *("illegal_address", "illegal address", "illegal memory access", "illegal_instruction"),
+    *("illegal instruction", "misaligned", "invalid_pc", "invalid_address_space", "assert"),
+    *("launch_failed", "launch failed", "launch failure", "launch_timeout", "launch timed out"),
+    *("ecc_uncorrectable", "uncorrectable ecc", "hardware_stack", "device_lost", "device lost"),
+    *("context_is_destroyed", "context is destroyed", "nvlink_uncorrectable", "contained"),
+    *("no longer available", "device_unavailable", "system_not_ready", "external_device"),
 )
 
 
@@ -35,14 +37,26 @@ def device_error(what: str, error: BaseException | str) -> DeviceError:
     """
     text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
     lowered = text.lower()
-    if any(words in lowered for words in _MEMORY):
-        return OutOfMemoryError(f"{what}: the GPU has no memory left for this ({text})")
     if any(words in lowered for words in _LOST):
         return DeviceError(
             f"{what}: the GPU is lost to this process, which must be restarted ({text})",
             sticky=True,
         )
+    if any(words in lowered for words in _MEMORY):
+        return OutOfMemoryError(f"{what}: the GPU has no memory left for this ({text})")
     return DeviceError(f"{what}: {text}")
+
+
+@contextmanager
+def failures(what: str) -> Iterator[None]:
+    """Turn what CUDA raises into a `DeviceError`."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:
+        # pycuda's, TensorRT's and cuda-bindings' errors have no common base but Exception.
+        raise device_error(what, error) from error
 
 
 def architecture(number: int = 0) -> str:
@@ -51,22 +65,23 @@ def architecture(number: int = 0) -> str:
     Raises:
         BackendUnavailableError: pycuda or the card is missing.
     """
-    cuda = load_cuda()
+    cuda, _ = load_cuda()
     major, minor = cuda.Device(number).compute_capability()
     return f"sm{major}{minor}"
 
 
-def load_cuda() -> Any:
-    """pycuda's driver interface, initialised.
+def load_cuda() -> tuple[Any, Any]:
+    """pycuda's and cuda-bindings' driver interfaces, initialised.
 
     Raises:
-        BackendUnavailableError: pycuda or the card is missing.
+        BackendUnavailableError: a package or the card is missing.
     """
     try:
         cuda = importlib.import_module("pycuda.driver")
+        driver = importlib.import_module("cuda.bindings.driver")
     except (ImportError, OSError) as error:
         raise BackendUnavailableError(
-            f"pycuda is not installed or finds no NVIDIA driver: {error}"
+            f"pycuda or cuda-bindings is not installed, or finds no NVIDIA driver: {error}"
         ) from error
     try:
         cuda.init()
@@ -75,37 +90,30 @@ def load_cuda() -> Any:
         raise BackendUnavailableError(f"there is no NVIDIA card to use: {error}") from error
     if not count:
         raise BackendUnavailableError("there is no NVIDIA card in this machine")
-    return cuda
+    return cuda, driver
 
 
 class CudaDevice:
     """The primary context of one card, which TensorRT uses too; for the thread that opened it.
 
     Args:
-        cuda: pycuda's driver interface.
+        cuda: pycuda's and cuda-bindings' driver interfaces.
         number: which card.
     """
 
-    def __init__(self, cuda: Any, number: int = 0) -> None:
-        self.cuda = cuda
+    def __init__(self, cuda: tuple[Any, Any], number: int = 0) -> None:
+        self.cuda, self.driver = cuda
         with failures("opening the GPU"):
-            device = cuda.Device(number)
+            device = self.cuda.Device(number)
             self._context = device.retain_primary_context()
             self._context.push()
-            self.lowest, self.highest = self._priorities()
         major, minor = device.compute_capability()
         self.architecture = f"sm{major}{minor}"
         self.name = str(device.name())
         self._held: dict[int, Any] = {}
 
-    def stream(self, urgent: bool = False) -> Any:
-        """A stream of its own; an urgent one goes first where the card is full."""
-        with failures("making a stream"):
-            # pycuda's own streams have no priority; one by the driver is wrapped in its place.
-            return _PriorityStream(self.cuda, self.highest) if urgent else self.cuda.Stream()
-
     def allocate(self, size: int) -> int:
-        """Device memory; its address.
+        """Device memory with anything in it; its address.
 
         Raises:
             OutOfMemoryError: there is not so much left.
@@ -120,9 +128,28 @@ class CudaDevice:
         with failures("giving memory back"):
             self._held.pop(pointer).free()
 
+    def stream(self, urgent: bool = False) -> Stream:
+        """A stream of its own; an urgent one goes first where the card is full."""
+        with failures("making a stream"):
+            lowest, highest = self.call("cuCtxGetStreamPriorityRange")
+            # 1: it does not wait for the default stream.
+            made = self.call("cuStreamCreateWithPriority", 1, highest if urgent else lowest)
+        return Stream(self, int(made))
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """A function of the driver; its results without the status.
+
+        Raises:
+            DeviceError: the status is another than success.
+        """
+        error, *results = getattr(self.driver, name)(*arguments)
+        if int(error):
+            raise device_error(name, str(getattr(error, "name", error)))
+        return results[0] if len(results) == 1 else results
+
     @property
     def used(self) -> int:
-        """Bytes of the card in use, by everybody."""
+        """Bytes of the card that are in use, by everybody."""
         free, total = self.cuda.mem_get_info()
         return int(total - free)
 
@@ -135,217 +162,68 @@ class CudaDevice:
             self._held.clear()  # a lost device has nothing to give back
         self._context.pop()
 
-    def _priorities(self) -> tuple[int, int]:
-        driver = _bindings()
-        if driver is None:
-            return 0, 0
-        error, lowest, highest = driver.cuCtxGetStreamPriorityRange()
-        _check(error)
-        return int(lowest), int(highest)
 
-
-class StreamDriver:
-    """Memory and launches on one stream: the `Driver` of the decode loop.
+class Stream:
+    """What happens on the card in order.
 
     Args:
         device: the card.
-        stream: everything happens on it.
-        kernels: files that `engines.backends.kernels.compiling` made.
-        clusters: false hides the thread-block clusters, so that the chain of kernels runs.
+        handle: the driver's.
     """
 
-    def __init__(
-        self, device: CudaDevice, stream: Any, kernels: Sequence[Path], clusters: bool = True
-    ) -> None:
-        self.device, self.stream = device, stream
-        self._cuda = device.cuda
-        self._clusters = clusters
-        self._modules = []
-        for path in kernels:
-            try:
-                self._modules.append(self._cuda.module_from_file(str(path)))
-            except Exception as error:
-                # The cluster kernels have no code for cards before sm_90.
-                if "cluster" not in path.name:
-                    raise device_error(f"loading {path.name}", error) from error
-        self._functions: dict[str, Any] = {}
-
-    def allocate(self, size: int) -> int:
-        """See `Driver.allocate`."""
-        pointer = self.device.allocate(size)
-        with failures("clearing memory"):
-            self._cuda.memset_d8_async(pointer, 0, size, self.stream)
-        return pointer
-
-    def free(self, pointer: int) -> None:
-        """See `Driver.free`."""
-        with failures("waiting for the GPU"):
-            self.stream.synchronize()
-        self.device.free(pointer)
-
-    def write(self, pointer: int, array: Array) -> None:
-        """See `Driver.write`."""
-        with failures("writing to the GPU"):
-            # From pageable memory: CUDA has taken a copy when the call returns.
-            self._cuda.memcpy_htod_async(pointer, np.ascontiguousarray(array), self.stream)
-
-    def read(self, array: Array, pointer: int) -> None:
-        """See `Driver.read`."""
-        with failures("reading from the GPU"):
-            self._cuda.memcpy_dtoh_async(array, pointer, self.stream)
-            self.stream.synchronize()
-
-    def copy(self, to: int, source: int, pitches: tuple[int, int], width: int, rows: int) -> None:
-        """See `Driver.copy`."""
-        with failures("copying on the GPU"):
-            copy = self._cuda.Memcpy2D()
-            copy.set_src_device(source)
-            copy.set_dst_device(to)
-            copy.dst_pitch, copy.src_pitch = pitches
-            copy.width_in_bytes, copy.height = width, rows
-            copy(self.stream)
-
-    def launch(
-        self,
-        kernel: str,
-        grid: tuple[int, int],
-        threads: int,
-        shared: int,
-        arguments: Sequence[np.generic],
-    ) -> None:
-        """See `Driver.launch`."""
-        function = self._function(kernel, shared)
-        with failures(kernel):
-            function(
-                *arguments,
-                grid=grid,
-                block=(threads, 1, 1),
-                shared=shared,
-                stream=self.stream,
-            )
-
-    def resident_clusters(self, kernel: str, threads: int, shared: int) -> int:
-        """See `Driver.resident_clusters`."""
-        driver = _bindings()
-        if not self._clusters or driver is None or int(self.device.architecture[2:]) < 90:
-            return 0
-        try:
-            function = self._function(kernel, shared)
-        except DeviceError:
-            return 0
-        config = driver.CUlaunchConfig()
-        config.gridDimX, config.gridDimY, config.gridDimZ = 64, 1, 1
-        config.blockDimX, config.blockDimY, config.blockDimZ = threads, 1, 1
-        config.sharedMemBytes = shared
-        attribute = driver.CUlaunchAttribute()
-        attribute.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
-        attribute.value.clusterDim.x = 8
-        attribute.value.clusterDim.y = attribute.value.clusterDim.z = 1
-        config.attrs, config.numAttrs = [attribute], 1
-        handle = driver.CUfunction(_handle(function))
-        error, count = driver.cuOccupancyMaxActiveClusters(handle, config)
-        return int(count) if int(error) == 0 else 0
-
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What `work` launches, as one graph; call the result to launch it again."""
-        return capture(self.stream, work)
-
-    def _function(self, name: str, shared: int) -> Any:
-        if name not in self._functions:
-            for module in self._modules:
-                try:
-                    function = module.get_function(name)
-                    break
-                except self._cuda.Error:
-                    continue
-            else:
-                raise DeviceError(f"{name}: no kernel of that name for {self.device.architecture}")
-            if shared:
-                attribute = self._cuda.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
-                with failures(name):
-                    function.set_attribute(attribute, shared)
-            self._functions[name] = function
-        return self._functions[name]
-
-
-def capture(stream: Any, work: Callable[[], None]) -> Callable[[], None]:
-    """Record what `work` launches on a stream as a graph.
-
-    Returns:
-        Launches the graph on that stream. The work itself has not run.
-
-    Raises:
-        DeviceError: something in the work cannot be captured.
-    """
-    driver = _bindings()
-    if driver is None:
-        return work
-    handle = driver.CUstream(int(stream.handle))
-    mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-    with failures("capturing a graph"):
-        _check(*driver.cuStreamBeginCapture(handle, mode))
-        try:
-            work()
-        finally:
-            error, graph = driver.cuStreamEndCapture(handle)
-        _check(error)
-        error, executable = driver.cuGraphInstantiate(graph, 0)
-        _check(error)
-        _check(*driver.cuGraphDestroy(graph))
-
-    def launch() -> None:
-        with failures("launching a graph"):
-            _check(*driver.cuGraphLaunch(executable, handle))
-
-    return launch
-
-
-@contextmanager
-def failures(what: str) -> Iterator[None]:
-    """Turn what CUDA raises into a `DeviceError`."""
-    try:
-        yield
-    except DeviceError:
-        raise
-    except Exception as error:
-        # pycuda's and cuda-bindings' errors have no common base but Exception.
-        raise device_error(what, error) from error
-
-
-class _PriorityStream:
-    """A stream with a priority; what pycuda and TensorRT need of one is its handle."""
-
-    def __init__(self, cuda: Any, priority: int) -> None:
-        driver = _bindings()
-        if driver is None:
-            self._stream, self.handle = cuda.Stream(), 0
-            self.handle = int(self._stream.handle)
-            return
-        error, made = driver.cuStreamCreateWithPriority(1, priority)
-        _check(error)
-        self.handle = int(made)
+    def __init__(self, device: CudaDevice, handle: int) -> None:
+        self.device, self.handle = device, handle
 
     def synchronize(self) -> None:
         """Wait until all that was asked for is done."""
-        driver = _bindings()
-        if driver is None:
-            self._stream.synchronize()
-        else:
-            _check(*driver.cuStreamSynchronize(driver.CUstream(self.handle)))
+        self.device.call("cuStreamSynchronize", self.handle)
 
+    def clear(self, pointer: int, size: int) -> None:
+        """Fill memory with zeros."""
+        if size:
+            self.device.call("cuMemsetD8Async", pointer, 0, size, self.handle)
 
-def _bindings() -> Any:
-    try:
-        return importlib.import_module("cuda.bindings.driver")
-    except (ImportError, OSError):
-        return None
+    def write(self, pointer: int, array: Array) -> None:
+        """Copy an array to the card; it may be changed when the call returns."""
+        array = np.ascontiguousarray(array)
+        if array.nbytes:
+            # From pageable memory: CUDA has taken a copy when the call returns.
+            address = array.ctypes.data
+            self.device.call("cuMemcpyHtoDAsync", pointer, address, array.nbytes, self.handle)
 
+    def read(self, array: Array, pointer: int) -> None:
+        """Copy from the card into a contiguous array; returns when it is there."""
+        if array.nbytes:
+            address = array.ctypes.data
+            self.device.call("cuMemcpyDtoHAsync", address, pointer, array.nbytes, self.handle)
+        self.synchronize()
 
-def _check(error: Any) -> None:
-    if int(error):
-        raise DeviceError(f"CUDA says {getattr(error, 'name', error)}")
+    def copy(self, to: int, source: int, pitches: tuple[int, int], width: int, rows: int) -> None:
+        """Copy `rows` pieces of `width` bytes within the card, at pitches (to, source)."""
+        driver = self.device.driver
+        what = driver.CUDA_MEMCPY2D()
+        what.srcMemoryType = what.dstMemoryType = driver.CUmemorytype.CU_MEMORYTYPE_DEVICE
+        what.srcDevice, what.dstDevice = source, to
+        what.dstPitch, what.srcPitch = pitches
+        what.WidthInBytes, what.Height = width, rows
+        self.device.call("cuMemcpy2DAsync", what, self.handle)
 
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Record what `work` asks of this stream as a graph; `work` itself does not run.
 
-def _handle(function: Any) -> int:
-    """The driver's handle of a pycuda function."""
-    return int(function.handle)
+        Returns:
+            Launches the graph on this stream.
+
+        Raises:
+            DeviceError: something in the work cannot be recorded.
+        """
+        device = self.device
+        mode = device.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+        device.call("cuStreamBeginCapture", self.handle, mode)
+        try:
+            work()
+        finally:
+            graph = device.call("cuStreamEndCapture", self.handle)
+        executable = device.call("cuGraphInstantiate", graph, 0)
+        device.call("cuGraphDestroy", graph)
+        return lambda: device.call("cuGraphLaunch", executable, self.handle)
