@@ -17,6 +17,7 @@ from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
 from service.jobs import Utterance
+from service.rung_worker import Bounds
 
 RATE = 24_000
 CHUNKS_PER_SENTENCE = 4
@@ -45,6 +46,9 @@ class FakeSynthesizer:
         self.gate.set()
 
     patience: float | None = None
+    bounds: Bounds | None = None
+    ready: bool = True
+    failure: str | None = None
 
     def speaks(self, utterance: Utterance) -> bool:
         return True
