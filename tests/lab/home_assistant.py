@@ -1,5 +1,6 @@
 """A real Home Assistant: installed, started empty, owned by a test user, spoken to over REST."""
 
+import asyncio
 import json
 import urllib.error
 import urllib.parse
@@ -9,6 +10,7 @@ from typing import Any
 
 from tests.lab.environments import home_assistant_python
 from tests.lab.ground import REPOSITORY, LabError
+from tests.lab.home_assistant_socket import HomeSocket
 from tests.lab.process import Process, free_port
 
 INTEGRATION = "gptsovits_tts"
@@ -17,14 +19,22 @@ INTEGRATION = "gptsovits_tts"
 class HomeAssistant(Process):
     """Home Assistant on a free port of the loopback interface with our integration linked in."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start it with a fresh configuration in `folder` and wait until it runs."""
+    def __init__(self, folder: Path, more: str = "") -> None:
+        """Start it with a fresh configuration in `folder` and wait until it runs.
+
+        Args:
+            folder: where its configuration goes.
+            more: YAML for what it loads beside the few integrations that every test wants.
+        """
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.token = ""
+        self.granted: dict[str, Any] = {}  # what a browser keeps of a login
         custom = folder / "custom_components"
         custom.mkdir(parents=True)
         (custom / INTEGRATION).symlink_to(REPOSITORY / "custom_components" / INTEGRATION)
-        (folder / "configuration.yaml").write_text(_CONFIGURATION.format(url=self.url, port=port))
+        (folder / "configuration.yaml").write_text(
+            _CONFIGURATION.format(url=self.url, port=port) + more
+        )
         hass = home_assistant_python().with_name("hass")
         log = folder / "hass.log"
         super().__init__("Home Assistant", hass, "-c", folder, "--skip-pip", log=log)
@@ -56,11 +66,34 @@ class HomeAssistant(Process):
 
     def add_integration(self, domain: str, answers: dict[str, Any]) -> dict[str, Any]:
         """Walk the config flow of `domain`: open the form, send `answers`, return the last step."""
-        form = self.post("/api/config/config_entries/flow", {"handler": domain})
-        step: dict[str, Any] = self.post(
-            f"/api/config/config_entries/flow/{form['flow_id']}", answers
-        )
+        return self.walk("flow", domain, answers)
+
+    def walk(self, kind: str, handler: object, answers: dict[str, Any]) -> dict[str, Any]:
+        """Walk a flow of one form, and return the last step.
+
+        Args:
+            kind: `flow` for a config flow, `options/flow`, or `subentries/flow`.
+            handler: the domain, the entry's id, or that and the kind of subentry.
+            answers: what is filled in.
+        """
+        path = f"/api/config/config_entries/{kind}"
+        form = self.post(path, {"handler": handler})
+        step: dict[str, Any] = self.post(f"{path}/{form['flow_id']}", answers)
         return step
+
+    def ask(self, command: str, **fields: Any) -> Any:
+        """The result of one WebSocket command; errors as `post`."""
+
+        async def once() -> Any:
+            async with HomeSocket(self.url, self.token) as socket:
+                return await socket.ask(command, **fields)
+
+        return asyncio.run(once())
+
+    def state(self, entity_id: str) -> dict[str, Any] | None:
+        """An entity's state and attributes, None while there is no such entity."""
+        states = self.get("/api/states")
+        return next((state for state in states if state["entity_id"] == entity_id), None)
 
     def entity(self, platform: str) -> str:
         """The id of the one entity of a platform, such as `tts`, once it is there."""
@@ -102,10 +135,10 @@ class HomeAssistant(Process):
             "client_id": client,
             "code": made["auth_code"],
         }
-        granted = self._ask(
+        self.granted = self._ask(
             urllib.request.Request(f"{self.url}/auth/token", urllib.parse.urlencode(form).encode())
         )
-        return str(granted["access_token"])
+        return str(self.granted["access_token"])
 
 
 _CONFIGURATION = """\

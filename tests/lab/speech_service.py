@@ -13,15 +13,18 @@ from tests.lab.process import Process, free_port
 class SpeechService(Process):
     """`python -m service` on a free port with its data in a folder of its own."""
 
-    def __init__(self, folder: Path, token: str, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, token: str, *, port: int | None = None, **settings: object
+    ) -> None:
         """Start it and wait until it says it is ready; players reach it at `url`.
 
         Args:
             folder: where data and log go.
             token: the bearer token it shall ask for; may be empty.
+            port: where one was that this one comes back for; a free one when left out.
             settings: further settings by their names.
         """
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
         command: list[str | Path] = [sys.executable, "-m", "service", "--host", "127.0.0.1"]
