@@ -27,16 +27,18 @@ from homeassistant.const import (
     SERVICE_VOLUME_SET,
 )
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, State, callback
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 
 from .const import LOGGER
 
-# Seconds: what starting takes at most, and what a character takes to be said, slowly.
+# Seconds: what starting takes at most, what telling the volume after it does, and what a character
+# takes to be said, slowly.
 _START = 8.0
+_TELLS = 2.0
 _LATIN, _IDEOGRAPH = 0.12, 0.35
+_ANNOUNCED = "/api/tts_proxy/"
 _BUSY = (MediaPlayerState.PLAYING, MediaPlayerState.BUFFERING)
 
 
@@ -83,9 +85,13 @@ async def interrupted(
         before.ending = None
     try:
         if volume is not None and before.volume is not None:
-            before.louder = True
-            await _set(hass, player, SERVICE_VOLUME_SET, {ATTR_MEDIA_VOLUME_LEVEL: volume})
+            await _turn(hass, player, before, volume)
         yield
+        if volume is not None and before.volume is None:
+            # Home Assistant shows no volume of a player that is off, only once it plays.
+            before.volume = await _told_volume(hass, player)
+            if before.volume is not None:
+                await _turn(hass, player, before, volume)
     except BaseException:
         await _put_back(hass, player, before)
         raise
@@ -128,14 +134,43 @@ def _look(state: State | None, *, with_media: bool) -> Before:
         return Before()
     facts, before = state.attributes, Before()
     features = facts.get(ATTR_SUPPORTED_FEATURES, 0)
-    if features & MediaPlayerEntityFeature.VOLUME_SET:
-        before.volume = facts.get(ATTR_MEDIA_VOLUME_LEVEL)
-    if with_media and state.state in _BUSY:
-        before.media = facts.get(ATTR_MEDIA_CONTENT_ID)
+    before.volume = _volume(state)
+    media = facts.get(ATTR_MEDIA_CONTENT_ID)
+    # An announcement is said once, even if Home Assistant believes that it is still being said.
+    if with_media and state.state in _BUSY and _ANNOUNCED not in str(media):
+        before.media = media
         before.media_type = facts.get(ATTR_MEDIA_CONTENT_TYPE) or MediaType.MUSIC
         if features & MediaPlayerEntityFeature.SEEK:
             before.position = _position(facts)
     return before
+
+
+def _volume(state: State | None) -> float | None:
+    """What can be set and put back, from 0 to 1."""
+    facts = state.attributes if state else {}
+    settable = facts.get(ATTR_SUPPORTED_FEATURES, 0) & MediaPlayerEntityFeature.VOLUME_SET
+    return facts.get(ATTR_MEDIA_VOLUME_LEVEL) if settable else None
+
+
+async def _told_volume(hass: HomeAssistant, player: str) -> float | None:
+    """The volume of a player that has just begun to play; None where it keeps that to itself."""
+    told = asyncio.Event()
+
+    @callback
+    def look(*_: object) -> None:
+        if _volume(hass.states.get(player)) is not None:
+            told.set()
+
+    stop = async_track_state_change_event(hass, player, look)
+    look()
+    try:
+        async with asyncio.timeout(_TELLS):
+            await told.wait()
+    except TimeoutError:
+        pass
+    finally:
+        stop()
+    return _volume(hass.states.get(player))
 
 
 def _position(facts: Any) -> float | None:
@@ -177,8 +212,13 @@ async def _put_back(hass: HomeAssistant, player: str, before: Before) -> None:
         if before.media is not None and before.position is not None:
             seek = {ATTR_MEDIA_SEEK_POSITION: before.position}
             await _set(hass, player, SERVICE_MEDIA_SEEK, seek)
-    except HomeAssistantError as error:
+    except Exception as error:  # players let errors of their own through
         LOGGER.warning("%s could not be put back as it was: %s", player, error)
+
+
+async def _turn(hass: HomeAssistant, player: str, before: Before, volume: float) -> None:
+    before.louder = True
+    await _set(hass, player, SERVICE_VOLUME_SET, {ATTR_MEDIA_VOLUME_LEVEL: volume})
 
 
 async def _set(hass: HomeAssistant, player: str, action: str, fields: dict[str, Any]) -> None:

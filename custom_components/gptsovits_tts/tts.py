@@ -158,13 +158,15 @@ class GptSovitsVoiceEntity(GptSovitsTTSEntity):
     """Speaks with one voice, in the manner that was set up for it."""
 
     _attr_translation_key = "voice"
-    _attr_name = None
+    # Home Assistant speaks with no entity that leaves its name to its device.
+    _attr_has_entity_name = False
 
     def __init__(self, coordinator: GptSovitsCoordinator, subentry: ConfigSubentry) -> None:
         """Take the manner from the subentry."""
         self._subentry = subentry
         super().__init__(coordinator)
         self._attr_unique_id = subentry.subentry_id
+        self._attr_name = subentry.title
         self._attr_device_info = DeviceInfo(
             identifiers={(DOMAIN, subentry.subentry_id)},
             entry_type=DeviceEntryType.SERVICE,

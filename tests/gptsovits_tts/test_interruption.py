@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.media_player import MediaPlayerEntityFeature as Feature
-from homeassistant.const import STATE_IDLE, STATE_PAUSED, STATE_PLAYING
-from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.const import STATE_IDLE, STATE_OFF, STATE_PAUSED, STATE_PLAYING
+from homeassistant.core import HomeAssistant, ServiceCall, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
 from pytest_homeassistant_custom_component.common import async_mock_service
@@ -62,6 +62,35 @@ async def test_the_volume_comes_back_on_a_player_that_resumes(
     assert _asked(calls) == [("volume_set", 0.6), ("play_media", "speech"), ("volume_set", 0.2)]
 
 
+async def test_the_volume_of_a_player_that_was_off_is_learnt_when_it_plays(
+    hass: HomeAssistant, calls: list[ServiceCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _takes(monkeypatch, 0.01)
+    _kitchen(hass, STATE_OFF, Feature.VOLUME_SET)
+
+    def play(call: ServiceCall) -> None:
+        calls.append(call)
+        hass.loop.call_later(
+            0.05, lambda: _kitchen(hass, STATE_PLAYING, Feature.VOLUME_SET, volume_level=0.2)
+        )
+
+    hass.services.async_register("media_player", "play_media", callback(play))
+    await _announce(hass, volume=0.6)
+    await _over(hass)
+    assert _asked(calls) == [("play_media", "speech"), ("volume_set", 0.6), ("volume_set", 0.2)]
+
+
+async def test_a_volume_that_is_never_told_is_left_alone(
+    hass: HomeAssistant, calls: list[ServiceCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _takes(monkeypatch, 0.01)
+    monkeypatch.setattr(interruption, "_TELLS", 0.01)
+    _kitchen(hass, STATE_OFF, Feature.VOLUME_SET)
+    await _announce(hass, volume=0.6)
+    await _over(hass)
+    assert _asked(calls) == [("play_media", "speech")]
+
+
 async def test_what_played_comes_back_where_the_player_cannot(
     hass: HomeAssistant,
     calls: list[ServiceCall],
@@ -94,6 +123,7 @@ async def test_what_played_comes_back_where_the_player_cannot(
         (STATE_IDLE, RADIO),
         (STATE_PAUSED, RADIO),
         (STATE_PLAYING, {}),
+        (STATE_PLAYING, {"media_content_id": "http://home.example/api/tts_proxy/a.mp3"}),
     ],
 )
 async def test_nothing_is_started_that_did_not_play(

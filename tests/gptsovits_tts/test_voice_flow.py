@@ -77,6 +77,16 @@ async def test_a_voice_becomes_an_entity_and_a_device(
     assert options == {key: value for key, value in KEPT.items() if key != "language"}
 
 
+async def test_home_assistant_speaks_with_the_entity_of_a_voice(
+    hass: HomeAssistant, loaded: MockConfigEntry
+) -> None:
+    await _add(hass, loaded, {"voice": "mum", "sampling": {}})
+    stream = tts.async_create_stream(hass, "tts.mum", "en", {"preferred_format": "wav"})
+    stream.async_set_message("Dinner is ready.")
+    sound = b"".join([chunk async for chunk in stream.async_stream_result()])
+    assert sound.startswith(b"RIFF")
+
+
 async def test_the_smallest_voice_is_only_a_voice(
     hass: HomeAssistant, loaded: MockConfigEntry
 ) -> None:

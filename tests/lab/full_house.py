@@ -35,12 +35,17 @@ repairs:
 class FullHouse:
     """The service with a token, a second one that Home Assistant knows by Wyoming, and MPD.
 
+    Args:
+        token: what the service asks for.
+        internal_port: where players find Home Assistant, if not at its own port.
+
     Attributes:
         entry: id of the service's config entry.
     """
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, internal_port: int | None = None) -> None:
         self.token = token
+        self._internal_port = internal_port
 
     def __enter__(self) -> Self:
         provide_programs()
@@ -57,7 +62,7 @@ class FullHouse:
             config = self._folder / "config"
             shutil.copytree(REPOSITORY / "blueprints", config / "blueprints")
             (config / "automations.yaml").touch()
-            self.home = stack.enter_context(HomeAssistant(config, _MORE))
+            self.home = stack.enter_context(HomeAssistant(config, _MORE, self._internal_port))
             self._add("mpd", self.player.port)
             self._add("wyoming", wyoming)
             self._add(INTEGRATION, self.service.port, token=self.token)

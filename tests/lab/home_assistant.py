@@ -19,21 +19,24 @@ INTEGRATION = "gptsovits_tts"
 class HomeAssistant(Process):
     """Home Assistant on a free port of the loopback interface with our integration linked in."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, more: str = "", internal_port: int | None = None) -> None:
         """Start it with a fresh configuration in `folder` and wait until it runs.
 
         Args:
             folder: where its configuration goes.
             more: YAML for what it loads beside the few integrations that every test wants.
+            internal_port: where players shall fetch what it plays; its own when left out.
         """
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        self.port = port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        internal = f"http://127.0.0.1:{internal_port or port}"
         self.token = ""
         self.granted: dict[str, Any] = {}  # what a browser keeps of a login
         custom = folder / "custom_components"
         custom.mkdir(parents=True)
         (custom / INTEGRATION).symlink_to(REPOSITORY / "custom_components" / INTEGRATION)
         (folder / "configuration.yaml").write_text(
-            _CONFIGURATION.format(url=self.url, port=port) + more
+            _CONFIGURATION.format(url=self.url, internal=internal, port=port) + more
         )
         hass = home_assistant_python().with_name("hass")
         log = folder / "hass.log"
@@ -144,7 +147,7 @@ class HomeAssistant(Process):
 _CONFIGURATION = """\
 homeassistant:
   name: Laboratory
-  internal_url: "{url}"
+  internal_url: "{internal}"
   external_url: "{url}"
   country: US
   language: en
