@@ -27,7 +27,8 @@ window.all = (root = document) => [...root.querySelectorAll('*')].flatMap(
 window.seen = (each) => each.getClientRects().length > 0;
 window.own = (each) => [...each.childNodes].filter((node) => node.nodeType === 3)
     .map((node) => node.textContent).join('').trim();
-window.said = (text) => all().filter((each) => seen(each) && own(each) === text);
+window.said = (text) => all().filter((each) => seen(each) && (own(each) === text ||
+    text.endsWith('…') && own(each).startsWith(text.slice(0, -1))));
 window.press = (text) => { const found = said(text).at(-1); found?.click(); return !!found; };
 """
 
@@ -81,43 +82,64 @@ class Pages:
         say(f"{path.name}, {path.stat().st_size // 1000} kB")
 
 
-async def take(pages: Pages, house: FullHouse) -> None:
-    """All pictures; the last one with the service switched off."""
-    await pages.log_in()
-    ours = f"/config/integrations/integration/{INTEGRATION}"
-    await pages.open(ours, "Family voices", "Grandma")
+async def _service(pages: Pages, house: FullHouse) -> None:
+    await pages.open(_OURS, "Family voices", "Grandma")
+    await pages.press("Confirm")  # that this Home Assistant has another port than most
     await pages.picture("service")
     await pages.press("Add voice")
     await pages.sees("Add a voice")
     await pages.picture("add-voice")
+
+
+async def _device(pages: Pages, house: FullHouse) -> None:
     devices = await asyncio.to_thread(house.home.ask, "config/device_registry/list")
     device = next(each["id"] for each in devices if each["name"] == "Family voices")
     await pages.open(f"/config/devices/device/{device}", "Below its best")
     await pages.picture("device")
-    await pages.open("/config/automation/edit/dinner", "Call to dinner")
-    await pages.press("Announce")
+
+
+async def _automation(pages: Pages, house: FullHouse) -> None:
+    await pages.open("/config/automation/edit/dinner", "Then do")
+    row = "all().filter((each) => each.localName === 'ha-automation-row').at(-1)"
+    await pages.run(f"{row}.click()")
     await pages.picture("automation")
-    await pages.open("/config/automation/edit/washing", "The washing machine is done")
+
+
+async def _blueprint(pages: Pages, house: FullHouse) -> None:
+    await pages.open("/config/automation/edit/washing", "Power sensor")
     await pages.picture("blueprint")
+
+
+async def _assist(pages: Pages, house: FullHouse) -> None:
     await pages.open("/config/voice-assistants/assistants", "Family")
     await pages.press("Family")
     await pages.sees("Text-to-speech")
+    await pages.run(f"{_said('Text-to-speech')}.at(-1).scrollIntoView({{block: 'center'}})")
     await pages.picture("assist")
-    await pages.open(f"/config/integrations/dashboard/add?domain={INTEGRATION}")
+
+
+async def _add(pages: Pages, house: FullHouse) -> None:
+    await pages.open(_OURS, "Grandma")
+    await pages.press("Add service")
+    await pages.sees("Connect to your voices")
     await pages.picture("add")
+
+
+async def _repair(pages: Pages, house: FullHouse) -> None:
     house.service.stop()
-    refresh = {"entity_id": READY}
-    update = "/api/services/homeassistant/update_entity"
-    while "unreachable" not in await asyncio.to_thread(_issues, house):
-        await asyncio.to_thread(house.home.post, update, refresh)
-        await asyncio.sleep(1)
+    unreachable = lambda: "unreachable" in house.issues()  # noqa: E731
+    await asyncio.to_thread(lambda: house.until("repair", unreachable, refresh=READY))
     await pages.open("/config/repairs", "Family voices does not answer")
     await pages.press("Family voices does not answer")
     await pages.picture("repair")
 
 
-def _issues(house: FullHouse) -> list[str]:
-    return house.issues()
+def _said(text: str) -> str:
+    return f"said({json.dumps(text)})"
+
+
+_OURS = f"/config/integrations/integration/{INTEGRATION}"
+STEPS = (_service, _device, _automation, _blueprint, _assist, _add, _repair)
 
 
 def make_pictures() -> None:
@@ -128,11 +150,13 @@ def make_pictures() -> None:
 
         async def look() -> None:
             async with Browser(folder, folder / "no-microphone.wav") as browser:
-                try:
-                    await take(Pages(browser, house), house)
-                except BaseException:
-                    await browser.picture(Path("/tmp/hae2e-debug.png"))
-                    raise
+                pages = Pages(browser, house)
+                await pages.log_in()
+                for step in STEPS:
+                    try:
+                        await step(pages, house)
+                    except BaseException as e:
+                        say(f"FAILED {step.__name__} {e!r}"); await browser.picture(Path(f"/tmp/hae2e-debug{step.__name__}.png"))
 
         asyncio.run(look())
     shutil.rmtree(folder)
