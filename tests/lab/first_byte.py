@@ -78,7 +78,9 @@ def main() -> None:
     with Tap() as tap, FullHouse("a long secret", internal_port=tap.port) as house:
         tap.server = house.home.port
         rows = {form: [_once(house, tap, form, n) for n in range(times)] for form in ("wav", "mp3")}
-    print(f"{times} times each, ms, lowest / median   first byte at the player  of that the service")
+    print(
+        f"{times} times each, ms, lowest / median   first byte at the player  of that the service"
+    )
     for form, row in rows.items():
         whole, service = (sorted(each) for each in zip(*row[1:], strict=True))
         shown = (f"{each[0]:7.0f} / {each[len(each) // 2]:.0f}" for each in (whole, service))

@@ -114,7 +114,8 @@ async def _assist(pages: Pages, house: FullHouse) -> None:
     await pages.open("/config/voice-assistants/assistants", "Family")
     await pages.press("Family")
     await pages.sees("Text-to-speech")
-    await pages.run(f"{_said('Text-to-speech')}.at(-1).scrollIntoView({{block: 'center'}})")
+    await asyncio.sleep(2)  # nothing scrolls while the dialog is still opening
+    await pages.run(f"{_said('Text-to-speech')}[0].scrollIntoView({{block: 'start'}})")
     await pages.picture("assist")
 
 
@@ -128,7 +129,7 @@ async def _add(pages: Pages, house: FullHouse) -> None:
 async def _repair(pages: Pages, house: FullHouse) -> None:
     house.service.stop()
     unreachable = lambda: "unreachable" in house.issues()  # noqa: E731
-    await asyncio.to_thread(lambda: house.until("repair", unreachable, refresh=READY))
+    await asyncio.to_thread(house.until, "repair", unreachable, refresh=READY)
     await pages.open("/config/repairs", "Family voices does not answer")
     await pages.press("Family voices does not answer")
     await pages.picture("repair")
@@ -153,10 +154,7 @@ def make_pictures() -> None:
                 pages = Pages(browser, house)
                 await pages.log_in()
                 for step in STEPS:
-                    try:
-                        await step(pages, house)
-                    except BaseException as e:
-                        say(f"FAILED {step.__name__} {e!r}"); await browser.picture(Path(f"/tmp/hae2e-debug{step.__name__}.png"))
+                    await step(pages, house)
 
         asyncio.run(look())
     shutil.rmtree(folder)
