@@ -237,6 +237,8 @@ def _operation(row: Row) -> Described:
         form["properties"]["file"] = {"type": "string", "contentMediaType": "audio/*"}
         form["required"] = ["file", *form.get("required", [])]
         made["requestBody"] = _content("multipart/form-data", form)
+        encoding = {"file": {"contentType": "audio/wav, audio/flac, audio/ogg, audio/mpeg"}}
+        made["requestBody"]["content"]["multipart/form-data"]["encoding"] = encoding
     return made
 
 
