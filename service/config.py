@@ -63,6 +63,22 @@ class Settings:
     model: str = _setting(
         "", str, "folder of a converted model; empty: only the plain voice speaks"
     )
+    remote_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "another box's service that speaks first, such as http://192.168.1.9:9880; empty: none",
+    )
+    remote_token: str = _setting("", str, "bearer token of that service", secret=True)
+    remote_mac: str = _setting(
+        "",
+        vol.Match(r"^([0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5})?$"),
+        "hardware address of that box, to wake it up when it is wanted; empty: never",
+    )
+    stt_url: str = _setting(
+        "",
+        vol.Match(r"^(tcp://[^\s/:]+:[0-9]{1,5})?$"),
+        "Wyoming speech-to-text server that suggests transcripts, such as tcp://192.168.1.9:10300",
+    )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
     )
@@ -156,6 +172,11 @@ def load_settings(
             settings, home_assistant_url=SUPERVISOR, home_assistant_token=supervisor
         )
     return settings
+
+
+def supervisor_token(environment: Mapping[str, str] | None = None) -> str:
+    """What this app says to Home Assistant's Supervisor; empty where there is none."""
+    return (os.environ if environment is None else environment).get("SUPERVISOR_TOKEN", "")
 
 
 def _parse_flags(arguments: Sequence[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from service.http_trace import tell_id, trace_requests
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
 from service.openapi import document
 from service.prerender import Prerenderer
+from service.remote import RELAYED
 from service.requests import PRERENDER, SPEECH, check, read_json, speech_request
 from service.speech import Speech
+from service.transcripts import Transcripts
 from service.upstream_api import UpstreamApi
 from service.voices import VoiceStore
 from service.voices_api import VoicesApi
@@ -37,6 +40,7 @@ class HttpApi:
         speech, voices, clips, chimes, prerenderer, health, metrics: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
+        transcripts: suggests what a recording says, None where nobody can.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class HttpApi:
         *,
         sample_rate: int,
         token: str,
+        transcripts: Transcripts | None = None,
     ) -> None:
         self._speech = speech
         self._voices = voices
@@ -61,6 +66,7 @@ class HttpApi:
         self._sample_rate = sample_rate
         self._metrics = metrics
         self._token = token
+        self._transcripts = transcripts
 
     def application(self) -> web.Application:
         """The aiohttp application with all routes."""
@@ -82,7 +88,7 @@ class HttpApi:
                 web.get("/v1/chimes", self._get_chimes),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices).routes(),
+                *VoicesApi(self._voices, self._transcripts).routes(),
                 *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
                 web.get("/metrics", self._get_metrics),
                 web.get("/openapi.json", self._get_description),
@@ -101,22 +107,19 @@ class HttpApi:
     async def _post_speech(self, request: web.Request) -> web.StreamResponse:
         fields = check(SPEECH, read_json(await request.read()))
         wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
+        if (kind := request.headers.get(RELAYED)) is not None:
+            # What was said before would not tell the box that probes who speaks now.
+            wanted = replace(wanted, relayed=True, fresh=kind == "probe")
         return await stream_answer(request, self._speech, wanted, self.encoder(fields))
 
     async def _post_clip(self, request: web.Request) -> web.Response:
         fields = check(SPEECH, read_json(await request.read()))
         wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
         async with self._speech.say(wanted) as speaking:
-            async for _ in speaking.chunks():
-                pass
-        rate = fields.get("sample_rate", self._sample_rate)
-        file = await asyncio.to_thread(
-            self._clips.put,
-            speaking.heard,
-            fields["response_format"],
-            rate,
-            speaking.voice.id,
-        )
+            rate = fields.get("sample_rate", self._sample_rate)
+            file = await self._clips.record(
+                speaking.chunks(), fields["response_format"], rate, speaking.voice.id
+            )
         return web.json_response(
             {
                 "id": speaking.id,

@@ -25,13 +25,15 @@ from engines.model_folder import TOKENIZER, ModelFolder
 from engines.prompt import closed_text
 from engines.text import LANGUAGES, phonemize
 from service.jobs import Utterance
-from service.rung_worker import Cancelled
+from service.rung_worker import Bounds, Cancelled
 from service.voice import Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 PROMPTS_IN_MEMORY = 16
 PATIENCE = 60.0  # seconds; a long sentence takes a CPU tens of them
+# Slower than this, and sentence after sentence, is a machine that has other things to do.
+BOUNDS = Bounds(first_audio=20.0, real_time_factor=6.0)
 
 
 class ModelRung:
@@ -53,6 +55,7 @@ class ModelRung:
     name = "onnxruntime"
     languages = tuple(LANGUAGES)
     patience = PATIENCE
+    bounds = BOUNDS
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -64,13 +67,17 @@ class ModelRung:
         self._prompts: OrderedDict[tuple[str, str, str | None], VoicePrompt] = OrderedDict()
 
     @property
+    def ready(self) -> bool:
+        """Whether it is loaded."""
+        return self._synthesizer is not None
+
+    @property
     def state(self) -> dict[str, Any]:
         """What health tells of the model."""
-        loaded = self._synthesizer is not None
         waiting = "failed" if self.failure else "loading"
         return {
             "name": self._folder.name,
-            "state": "ready" if loaded else waiting,
+            "state": "ready" if self.ready else waiting,
             "reason": self.failure,
         }
 

@@ -32,6 +32,7 @@ _MEANINGS = {
     408: "the request did not arrive in time",
     409: "it would collide with what there is",
     413: "more than is taken",
+    415: "compressed bodies are not taken",
     422: "understood, but no good",
     429: "too much at a time; Retry-After says when",
     500: "speaking failed on every rung",
@@ -257,8 +258,10 @@ def _responses(row: Row) -> dict[str, Described]:
     elif answer:
         good["content"] = {answer: {}}
     made = {str(status): good}
-    for code in sorted({*row.errors, *(() if row.open else (401,))}):
-        name = "Error" if code in (401, 413) else row.error
+    sends = row.body is not None or row.form is not None
+    always = (*(() if row.open else (401,)), *((413, 415) if sends else ()))
+    for code in sorted({*row.errors, *always}):
+        name = "Error" if code in always else row.error
         schema = {"$ref": f"#/components/schemas/{name}"}
         made[str(code)] = {
             "description": _MEANINGS[code],

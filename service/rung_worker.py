@@ -16,6 +16,19 @@ from service.logs import Trace, current, traced
 Cancelled = Callable[[], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a rung must keep to be worth listening to.
+
+    Attributes:
+        first_audio: seconds from being asked to the first sound of a sentence.
+        real_time_factor: time that a sentence takes over its length; above 1 playing stutters.
+    """
+
+    first_audio: float
+    real_time_factor: float
+
+
 class Rung(Protocol):
     """Something that can speak."""
 
@@ -31,6 +44,18 @@ class Rung(Protocol):
     def patience(self) -> float | None:
         """Seconds that its next chunk may take; None for one that cannot hang."""
 
+    @property
+    def bounds(self) -> Bounds | None:
+        """How slow it may be, sentence after sentence; None for as slow as it likes."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it could speak now, as far as it knows itself: loaded, and reached before."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it is not ready although it should be, for a person."""
+
     def speaks(self, utterance: Utterance) -> bool:
         """Whether it has the voice; the ladder's last rung stands in for any."""
 
@@ -38,13 +63,19 @@ class Rung(Protocol):
         """Speak one sentence; ends early once `cancelled()` is true.
 
         Raises:
-            TextError: it cannot say this.
+            TextError, RungDeclines: it cannot say this.
             EngineError: it cannot speak.
         """
 
 
+class RungDeclines(EngineError):
+    """A rung that is well cannot say this one; the next may."""
+
+    code = "rung_declines"
+
+
 class RungSlow(EngineError):
-    """A rung took longer than its patience."""
+    """A rung took longer than its patience, or than its bounds again and again."""
 
     code = "rung_slow"
 

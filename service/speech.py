@@ -22,7 +22,7 @@ from service.errors import BadRequest, LanguageUnavailable, ServiceError, Synthe
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.logs import Trace, current, hide, new_trace, traced
-from service.metrics import Metrics
+from service.metrics import LastAnswer, Metrics
 from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking, silence
@@ -55,6 +55,7 @@ class SpeechRequest:
         lead_in: seconds of silence before the first sound, for players that swallow it.
         chime: name of a chime that plays while the speech is being made, None for none.
         style: name of one of the voice's further references, None for its main one.
+        relayed: another box asks; it must be spoken here.
     """
 
     text: str | AsyncIterator[str]
@@ -72,6 +73,7 @@ class SpeechRequest:
     lead_in: float = 0.0
     chime: str | None = None
     style: str | None = None
+    relayed: bool = False
 
 
 class Speech:
@@ -255,6 +257,7 @@ class Speech:
             request.fallback,
             request.sampling,
             request.style,
+            request.relayed,
         )
 
     def _clip(self, said: list[Utterance], request: SpeechRequest, voice: Voice) -> Path:
@@ -294,6 +297,7 @@ class Speech:
         took = monotonic() - speaking.begun
         self._metrics.rungs.labels(speaking.voice.id, rung).inc()
         self._metrics.audio_seconds.labels(rung).inc(speaking.speech_seconds)
+        self._metrics.last = LastAnswer(rung, first, speaking.seconds)
         if speaking.complete and speaking.speech:
             self._levels[speaking.voice.id] = _level(speaking.speech)
         if first is not None:

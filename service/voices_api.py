@@ -12,6 +12,7 @@ from service.enrolment import Enrolment, RateLimit, consent_of
 from service.errors import BadRequest
 from service.recording_checks import Verdict, judge_words
 from service.requests import check, read_json
+from service.transcripts import Transcripts
 from service.uploads import Uploads
 from service.voice import Voice, VoiceFixed, folded
 from service.voice_folder import LONGEST_STYLE
@@ -33,9 +34,11 @@ class VoicesApi:
 
     Args:
         voices: the voices.
+        transcripts: suggests what a recording says, None where nobody can.
     """
 
-    def __init__(self, voices: VoiceStore) -> None:
+    def __init__(self, voices: VoiceStore, transcripts: Transcripts | None = None) -> None:
+        self._transcripts = transcripts
         self._voices = voices
         self._enrolment = Enrolment(voices)
         self._uploads = Uploads()
@@ -87,7 +90,10 @@ class VoicesApi:
             verdict = await self._enrolment.check(
                 upload.file, fields.get("transcript"), fields["language"]
             )
-        return web.json_response(verdict.as_dict())
+        suggestion = None
+        if self._transcripts is not None and verdict.accepted and "transcript" not in fields:
+            suggestion = await self._transcripts.suggest(verdict.recording, fields["language"])
+        return web.json_response({**verdict.as_dict(), "transcript": suggestion})
 
     async def _enrol(self, request: web.Request) -> web.Response:
         self._admit(request)

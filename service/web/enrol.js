@@ -55,6 +55,8 @@ async function closeEnrolment() {
 }
 
 function forgetFile() {
+  if (!byId("suggested").hidden) byId("transcript").value = "";
+  byId("suggested").hidden = true;
   file = null;
   checks += 1;
   byId("recorded").hidden = true;
@@ -91,6 +93,7 @@ async function stopRecording() {
   byId("level").hidden = true;
   const made = await ended.stop();
   byId("file").value = "";
+  byId("suggested").hidden = true;
   byId("transcript").value = byId("sentence").textContent;
   take(made);
 }
@@ -122,8 +125,17 @@ async function checkFile() {
   if (!response.ok) return showVerdict({ accepted: false, findings: [{ severity: "error", message: await failureOf(response) }] });
   const verdict = await response.json();
   showVerdict(verdict);
+  suggest(verdict.transcript);
   // The player plays what would be used, and nothing else.
   byId("recorded").src = `${byId("recorded").src.split("#")[0]}#t=${verdict.start},${verdict.end}`;
+}
+
+// What a speech-to-text server heard; whatever the person wrote, also meanwhile, goes first.
+function suggest(text) {
+  const transcript = byId("transcript");
+  if (!text || transcript.value.trim()) return;
+  transcript.value = text;
+  byId("suggested").hidden = false;
 }
 
 function showVerdict({ accepted, seconds, findings }) {
@@ -180,6 +192,9 @@ async function keep() {
   await closeEnrolment();
 }
 
+byId("transcript").addEventListener("input", () => {
+  byId("suggested").hidden = true;
+});
 byId("cancel").addEventListener("click", closeEnrolment);
 byId("other-sentence").addEventListener("click", () => {
   sentence += 1;

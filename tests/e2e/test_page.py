@@ -9,6 +9,7 @@ import pytest
 from tests.lab.browser import PROGRAM, Browser
 from tests.lab.speech_service import SpeechService
 from tests.service.recordings import SAID, silence, spoken, wav
+from tests.service.speech_to_text import SpeechToText, listening
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,8 +22,15 @@ SENTENCE = (
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[SpeechService]:
-    with SpeechService(tmp_path / "service", "") as service:
+async def ears() -> AsyncIterator[SpeechToText]:
+    async with listening() as ears:
+        ears.text = ""
+        yield ears
+
+
+@pytest.fixture
+def service(tmp_path: Path, ears: SpeechToText) -> Iterator[SpeechService]:
+    with SpeechService(tmp_path / "service", "", stt_url=ears.url) as service:
         yield service
 
 
@@ -99,6 +107,22 @@ async def test_a_voice_is_recorded_and_kept(browser: Browser) -> None:
     assert await listed(browser) == ["Plain voice", "Grandma"]
     choices = "[...document.getElementById('voice').options].map((each) => each.value)"
     assert await browser.run(choices) == ["plain", "grandma"]
+
+
+async def test_what_speech_recognition_hears_is_marked_as_a_suggestion(
+    browser: Browser, ears: SpeechToText, tmp_path: Path
+) -> None:
+    ears.text = "The washing machine is gone."
+    path = tmp_path / "file.wav"
+    path.write_bytes(wav(spoken()))
+    await browser.run(click("#add-voice"))
+    assert await browser.run("document.getElementById('suggested').hidden")
+    await browser.choose_file("#file", path)
+    await browser.until("!document.getElementById('suggested').hidden")
+    assert await browser.run("document.getElementById('transcript').value") == ears.text
+    await browser.run("document.getElementById('transcript').focus()")
+    await browser.key(" ")
+    assert await browser.run("document.getElementById('suggested').hidden")
 
 
 async def test_a_bad_recording_is_explained(browser: Browser, tmp_path: Path) -> None:
