@@ -113,7 +113,7 @@ def client(request: pytest.FixtureRequest) -> Iterator[requests.Session]:
 @pytest.mark.slow
 @SCHEMA.exclude(path="/").parametrize()
 @settings(
-    max_examples=9,
+    max_examples=7,
     derandomize=True,
     deadline=None,
     database=None,
