@@ -22,6 +22,7 @@ from service.app import DOORMAN, RESTART, create_app
 from service.config import ConfigError, Settings, load_settings
 from service.doorman import PARSER_LIMITS, GuardedSite
 from service.import_voices import import_voices
+from service.logs import set_up
 from service.restart import STATUS
 from service.voices import VoiceStore
 
@@ -42,11 +43,7 @@ def main() -> int:
     except ConfigError as error:
         print(f"settings: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    set_up(settings.log_level, settings.log_format, show_text=settings.log_text)
     if folder is not None:
         return _import(folder, settings)
     try:

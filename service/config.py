@@ -23,6 +23,7 @@ PLACES = (
     "data",
 )  # decided by the machine or container, not by the user's options
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -139,6 +140,10 @@ class Settings:
         "", str, "long-lived access token of that Home Assistant", secret=True
     )
     log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
+    log_format: str = _setting(
+        "text", vol.In(LOG_FORMATS), "lines for a person, or a JSON object each"
+    )
+    log_text: bool = _setting(False, vol.Boolean(), "also log what is announced")
 
 
 _FIELDS = {item.name: item for item in dataclasses.fields(Settings)}

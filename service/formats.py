@@ -141,12 +141,12 @@ class Encoder:
     waits for a call that another thread is still in.
 
     Args:
-        name: a key of `FORMATS`.
+        name: a key of `FORMATS`, or a format of the door's own.
         sample_rate: rate in Hz of what comes out; a format with a rate of its own ignores it.
     """
 
-    def __init__(self, name: str, sample_rate: int) -> None:
-        row = FORMATS[name]
+    def __init__(self, name: str | Format, sample_rate: int) -> None:
+        row = FORMATS[name] if isinstance(name, str) else name
         self.content_type = row.content_type
         self.sample_rate = row.rate or sample_rate
         self._writer = row.writer(self.sample_rate)

@@ -29,6 +29,7 @@ from service.errors import (
     SynthesisFailed,
     TooManyRequests,
 )
+from service.logs import current, traced
 from service.sampling import AS_USUAL, Sampling
 
 _LOGGER = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class Job:
         self.client = client
         self.expires = expires
         self.order = next(_ORDER)
+        self.trace = current()  # so that what the queue's thread logs is known as this request's
         self.cancelled = threading.Event()
         self.queued = monotonic()
         self.started: float | None = None
@@ -301,12 +303,13 @@ class JobQueue:
     def _run(self) -> None:
         while (work := self._next()) is not None:
             job, sentence, number = work
-            try:
-                self._speak_sentence(job, sentence, number)
-            except Exception as error:
-                if not isinstance(error, ServiceError):
-                    _LOGGER.exception("request %s: speaking failed", job.id)
-                self._fail(job, error)
+            with traced(job.trace):
+                try:
+                    self._speak_sentence(job, sentence, number)
+                except Exception as error:
+                    if not isinstance(error, ServiceError):
+                        _LOGGER.exception("speaking failed")
+                    self._fail(job, error)
 
     def _next(self) -> tuple[Job, Utterance, int] | None:
         with self._changed:

@@ -11,6 +11,7 @@ from typing import Protocol
 from engines.audio import AudioChunk
 from engines.errors import EngineError
 from service.jobs import Utterance
+from service.logs import Trace, current, traced
 
 Cancelled = Callable[[], bool]
 
@@ -83,6 +84,7 @@ class RungSlow(EngineError):
 class _Task:
     utterance: Utterance
     cancelled: Cancelled
+    trace: Trace | None = field(default_factory=current)
     left: threading.Event = field(default_factory=threading.Event)
     out: queue.SimpleQueue[AudioChunk | Exception | None] = field(default_factory=queue.SimpleQueue)
 
@@ -143,11 +145,15 @@ class RungWorker:
             if task.unwanted():
                 task.out.put(None)
                 continue
-            try:
-                for chunk in self.rung.speak(task.utterance, task.unwanted):
-                    task.out.put(chunk)
-                    if task.unwanted():
-                        break
-                task.out.put(None)
-            except Exception as error:  # handed to whoever waits, who logs it
-                task.out.put(error)
+            with traced(task.trace):
+                self._serve(task)
+
+    def _serve(self, task: _Task) -> None:
+        try:
+            for chunk in self.rung.speak(task.utterance, task.unwanted):
+                task.out.put(chunk)
+                if task.unwanted():
+                    break
+            task.out.put(None)
+        except Exception as error:  # handed to whoever waits, who logs it
+            task.out.put(error)

@@ -22,17 +22,22 @@ const SENTENCES = {
 let recording = null; // while the microphone is on
 let file = null; // what would be sent
 let sentence = 0;
-let again = null; // the voice that is recorded anew, null for a new one
+let again = null; // the voice that is recorded anew or gets a style, null for a new one
+let asStyle = false; // the recording is a further style of that voice
 let checks = 0; // the verdicts asked for; only the latest counts
 
-// Open the form, for a new voice or to record one anew.
-export async function openEnrolment(voice = null) {
+// Open the form: for a new voice, to record one anew, or to give it a further style.
+export async function openEnrolment(voice = null, style = false) {
   if (recording) await stopRecording();
   again = voice;
+  asStyle = style;
   byId("enrol").reset();
   forgetFile();
-  byId("enrol-title").textContent = voice ? `Record ${voice.name} again` : "Add a voice";
-  byId("name-row").hidden = Boolean(voice);
+  const title = style ? `Add a style of ${voice?.name}, such as happy` : `Record ${voice?.name} again`;
+  byId("enrol-title").textContent = voice ? title : "Add a voice";
+  byId("name-label").textContent = style ? "Name of the style" : "Name of the voice";
+  byId("name").maxLength = style ? 30 : 60;
+  byId("name-row").hidden = Boolean(voice) && !style;
   if (voice) byId("enrol-language").value = voice.language;
   byId("enrol").hidden = false;
   byId("add-voice").hidden = true;
@@ -152,7 +157,7 @@ function missing() {
   const needed = [
     ["record", file, "Record something or choose a file."],
     ["transcript", byId("transcript").value.trim(), "Write down what is said in the recording."],
-    ["name", again || byId("name").value.trim(), "Give the voice a name."],
+    ["name", (again && !asStyle) || byId("name").value.trim(), "Give it a name."],
     ["consent-name", byId("consent-name").value.trim(), "Say whose voice it is."],
     ["consent", byId("consent").checked, "The person's consent must be confirmed."],
   ];
@@ -167,13 +172,14 @@ async function keep() {
   }
   byId("enrol-said").textContent = "";
   const body = form();
-  if (!again) body.append("name", byId("name").value);
+  if (!again || asStyle) body.append("name", byId("name").value);
   body.append("consent_name", byId("consent-name").value);
   body.append("consent", "true");
   body.append("file", file);
-  const response = again
-    ? await call(`${addressOf(again)}/reference`, { method: "PUT", body })
-    : await call("v1/voices", { method: "POST", body });
+  const [method, address] = !again
+    ? ["POST", "v1/voices"]
+    : asStyle ? ["POST", `${addressOf(again)}/styles`] : ["PUT", `${addressOf(again)}/reference`];
+  const response = await call(address, { method, body });
   if (!response.ok) {
     const { error, verdict } = await response.json();
     if (verdict) showVerdict(verdict);

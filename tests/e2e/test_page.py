@@ -68,9 +68,13 @@ async def listed(browser: Browser) -> Any:
 
 
 async def add_from_file(browser: Browser, folder: Path, name: str) -> None:
+    await browser.run(click("#add-voice"))
+    await fill_in(browser, folder, name)
+
+
+async def fill_in(browser: Browser, folder: Path, name: str) -> None:
     path = folder / f"{name}.wav"
     path.write_bytes(wav(spoken()))
-    await browser.run(click("#add-voice"))
     await browser.choose_file("#file", path)
     await browser.until(there("#verdict p[data-good=true]"))
     await browser.run(set_value("#transcript", SAID))
@@ -146,6 +150,22 @@ async def test_a_voice_is_heard_renamed_and_deleted(browser: Browser, tmp_path: 
     await browser.run(click("#ask-yes"))
     await browser.until("document.querySelectorAll('#voice-list li').length === 1")
     assert await browser.run(text_of("#voices-said")) == "Father is deleted."
+
+
+async def test_a_voice_gets_a_style_and_loses_it(browser: Browser, tmp_path: Path) -> None:
+    await add_from_file(browser, tmp_path, "Mum")
+    await browser.run(click("[aria-label='Add a style: Mum']"))
+    assert "style of Mum" in await browser.run(text_of("#enrol-title"))
+    await fill_in(browser, tmp_path, "Happy")
+    await browser.until(there("[aria-label='Listen: Mum, happy']"))
+    await browser.run("document.getElementById('reference-player').removeAttribute('src')")
+    await browser.run(click("[aria-label='Listen: Mum, happy']"))
+    await browser.until("document.getElementById('reference-player').duration > 3")
+    await browser.run(click("[aria-label='Delete: Mum, happy']"))
+    await browser.run(click("#ask-yes"))
+    await browser.until(f"!({there('#voice-list .style')})")
+    assert await browser.run(text_of("#voices-said")) == "Mum, happy is deleted."
+    assert await listed(browser) == ["Plain voice", "Mum"]
 
 
 async def test_the_keyboard_reaches_everything(browser: Browser) -> None:
