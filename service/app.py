@@ -31,6 +31,7 @@ from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
+from service.supervisor import Supervisor
 from service.transcripts import Transcripts
 from service.voices import VoiceStore
 from service.wake_on_lan import WakeOnLan
@@ -50,13 +51,17 @@ def plain_only() -> Sequence[Rung]:
 
 
 def create_app(
-    settings: Settings, make_rungs: Callable[[], Sequence[Rung]] = plain_only
+    settings: Settings,
+    make_rungs: Callable[[], Sequence[Rung]] = plain_only,
+    *,
+    supervisor: str = "",
 ) -> web.Application:
     """The whole service as one application.
 
     Args:
         settings: what the user set.
         make_rungs: makes the ladder's rungs, the best first; may take its time.
+        supervisor: what we say to Home Assistant's Supervisor where it runs us; else empty.
 
     Raises:
         OSError: the data folder cannot be written.
@@ -118,6 +123,7 @@ def create_app(
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
     health = Health(server_id, queue, ladder, model)
+    health.last = lambda: metrics.last
     api = HttpApi(
         speech,
         voices,
@@ -152,6 +158,18 @@ def create_app(
     if settings.mqtt_host:
         bridge = make_bridge(settings, speech, voices, clips, health)
 
+    async def join_house() -> None:
+        """Take the broker that Supervisor knows, where the user has named none."""
+        nonlocal bridge
+        found = await Supervisor(supervisor).with_broker(settings)
+        try:
+            joined = make_bridge(found, speech, voices, clips, health)
+        except OSError as error:
+            _LOGGER.error("the MQTT bridge cannot start: %s", error)
+            return
+        await joined.start()
+        bridge = joined
+
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
         if wyoming is not None:
@@ -164,6 +182,9 @@ def create_app(
             asyncio.create_task(doorman.watch()),
             asyncio.create_task(restart_when_lost(ladder, queue, restarts, app[RESTART].set)),
         ]
+        joining = None
+        if bridge is None and supervisor:
+            joining = asyncio.create_task(join_house())
         if remote is not None:
             tasks.append(asyncio.create_task(look_for(remote, ladder)))
         if model is not None:
@@ -172,6 +193,9 @@ def create_app(
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
         yield
+        if joining is not None:
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
         if bridge is not None:
             await bridge.stop()
         if wyoming is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -13,6 +14,7 @@ from service import __version__
 from service.durable import write_file
 from service.jobs import JobQueue
 from service.ladder import Ladder
+from service.metrics import LastAnswer
 from service.model_rung import ModelRung
 
 _LOGGER = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class Health:
         model: the rung that clones, None where there is none.
         ready: the self-test has been spoken.
         failure: why the service is not ready, for a person.
+        last: tells the latest answer that was spoken.
     """
 
     server_id: str
@@ -36,6 +39,7 @@ class Health:
     ready: bool = False
     failure: str | None = None
     started: float = field(default_factory=monotonic)
+    last: Callable[[], LastAnswer | None] = lambda: None
 
     @property
     def rung(self) -> str:
@@ -58,6 +62,7 @@ class Health:
             "rungs": self.ladder.snapshot(),
             "model": self.model.state if self.model is not None else None,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
+            "last": last.as_dict() if (last := self.last()) is not None else None,
             "uptime": round(monotonic() - self.started, 1),
         }
 

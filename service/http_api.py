@@ -114,16 +114,10 @@ class HttpApi:
         fields = check(SPEECH, read_json(await request.read()))
         wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
         async with self._speech.say(wanted) as speaking:
-            async for _ in speaking.chunks():
-                pass
-        rate = fields.get("sample_rate", self._sample_rate)
-        file = await asyncio.to_thread(
-            self._clips.put,
-            speaking.heard,
-            fields["response_format"],
-            rate,
-            speaking.voice.id,
-        )
+            rate = fields.get("sample_rate", self._sample_rate)
+            file = await self._clips.record(
+                speaking.chunks(), fields["response_format"], rate, speaking.voice.id
+            )
         return web.json_response(
             {
                 "id": speaking.id,

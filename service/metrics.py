@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-__all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
+__all__ = ["CONTENT_TYPE_LATEST", "LastAnswer", "Metrics"]
 
 CANCEL_REASONS = ("left", "expired", "stopped")
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 _RATIOS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class LastAnswer:
+    """The latest answer: who spoke, seconds to its first sound, seconds of audio."""
+
+    rung: str
+    first_audio: float | None
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `/health` tells it; neither who spoke nor what, as that needs no token."""
+        first = None if self.first_audio is None else round(self.first_audio, 3)
+        return {"rung": self.rung, "first_audio": first, "seconds": round(self.seconds, 3)}
 
 
 class Metrics:
@@ -23,6 +39,7 @@ class Metrics:
     """
 
     def __init__(self, queue_depth: Callable[[], int], cache_bytes: Callable[[], int]) -> None:
+        self.last: LastAnswer | None = None
         self._registry = CollectorRegistry()
         registry = self._registry
         self.requests = Counter(

@@ -20,6 +20,7 @@ from service.ladder import Fallback
 from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling
 from service.speaking import Speaking
 from service.speech import FASTEST, SLOWEST, SpeechRequest
+from service.steady import steady
 from service.voice import folded
 from service.voice_folder import LONGEST_STYLE
 
@@ -123,7 +124,7 @@ _SAMPLING = [field.name for field in dataclasses.fields(Sampling)]
 
 async def encoded(speaking: Speaking, encoder: Encoder) -> AsyncIterator[bytes]:
     """The answer's bytes as they are made; encoding does not hold up the event loop."""
-    async for chunk in speaking.chunks():
+    async for chunk in steady(speaking.chunks()):
         if data := await asyncio.to_thread(encoder.encode, chunk):
             yield data
     if data := await asyncio.to_thread(encoder.finish):

@@ -22,7 +22,7 @@ from service.errors import BadRequest, LanguageUnavailable, ServiceError, Synthe
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.logs import Trace, current, hide, new_trace, traced
-from service.metrics import Metrics
+from service.metrics import LastAnswer, Metrics
 from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking, silence
@@ -297,6 +297,7 @@ class Speech:
         took = monotonic() - speaking.begun
         self._metrics.rungs.labels(speaking.voice.id, rung).inc()
         self._metrics.audio_seconds.labels(rung).inc(speaking.speech_seconds)
+        self._metrics.last = LastAnswer(rung, first, speaking.seconds)
         if speaking.complete and speaking.speech:
             self._levels[speaking.voice.id] = _level(speaking.speech)
         if first is not None:

@@ -107,6 +107,17 @@ class Player(Process):
         """How many bytes have been played so far."""
         return self.capture.stat().st_size
 
+    def volume(self) -> int:
+        """0 to 100."""
+        return int((self._status() or {}).get("volume", -1))
+
+    def turn(self, volume: int) -> None:
+        """Set the volume, as somebody at the player does."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+            line.sendall(f"setvol {volume}\nclose\n".encode())
+            while line.recv(4096):
+                pass
+
     def _grown(self, since: int) -> bool:
         if error := (self._status() or {}).get("error"):
             raise LabError(f"the player could not play: {error}")

@@ -6,7 +6,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import jobs
-from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
+from tests.service.conftest import (
+    CHUNK_SECONDS,
+    CHUNKS_PER_SENTENCE,
+    FakeSynthesizer,
+    RunningService,
+    StartService,
+    eventually,
+)
 
 
 async def read(service: RunningService) -> dict[tuple[str, ...], float]:
@@ -79,3 +86,17 @@ async def test_metrics_need_the_token(start_service: StartService) -> None:
     service = await start_service(token="secret")
     async with service.session.get(f"{service.url}/metrics") as response:
         assert response.status == 401
+
+
+async def test_health_tells_how_the_latest_answer_went(start_service: StartService) -> None:
+    service = await start_service()
+    before = service.health.last()
+    async with service.post(input="Hello there.", response_format="pcm") as response:
+        assert await response.read()
+    await eventually(lambda: service.health.last() is not before)
+    async with service.session.get(f"{service.url}/health") as response:
+        last = (await response.json())["last"]
+    assert last.keys() == {"rung", "first_audio", "seconds"}
+    assert last["rung"] == "fake"
+    assert last["first_audio"] > 0
+    assert last["seconds"] == pytest.approx(CHUNKS_PER_SENTENCE * CHUNK_SECONDS)
