@@ -14,6 +14,7 @@ COMMANDS = {
     "convert": "turn official checkpoints into a model that speaks without PyTorch",
     "build": "turn a converted model into TensorRT engines for an NVIDIA card",
     "verify": "compare a converted model with the official files, number by number",
+    "bench": "measure a model on this machine, backends side by side",
     "phonemize": "show what will be said: normalised text and phones",
     "golden": "recompute a folder of golden vectors and report the worst error of each array",
 }
