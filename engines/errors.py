@@ -40,9 +40,10 @@ class BackendUnavailableError(EngineError):
 class DeviceError(EngineError):
     """The device failed while it computed.
 
-    Attributes:
-        sticky: the process has lost its device for good: every further request would fail, and
-            only a restart of the process helps. Otherwise the next request may well work.
+    Args:
+        message: what failed.
+        sticky: this process cannot use the device any more, only a new one can (after an illegal
+            address a CUDA context stays broken until its process ends).
     """
 
     code = "device_failed"
