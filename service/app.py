@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from aiohttp import web
@@ -21,7 +20,8 @@ from service.http_api import HttpApi
 from service.jobs import JobQueue
 from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
-from service.model_rung import ModelRung
+from service.model_fleet import ModelFleet
+from service.models import ModelStore
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
@@ -56,11 +56,19 @@ def create_app(
     """
     rungs = list(make_rungs())
     plain = rungs[-1]
-    model = ModelRung(Path(settings.model)) if settings.model else None
-    ladder = Ladder(rungs if model is None else [model, *rungs])
+    ladder = Ladder(rungs)
     queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
     cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
     clips = ClipShelf(settings.data / "clips")
+
+    metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    models = ModelFleet(
+        ModelStore(settings.data / "models", settings.model),
+        metrics.models,
+        backend=settings.backend,
+        in_memory=settings.models_in_memory,
+        unload_after=settings.unload_after,
+    )
 
     def forget(voice: str) -> None:
         cache.delete_voice(voice)
@@ -72,10 +80,9 @@ def create_app(
         PlainRung.version,
         plain.name,
         forget,
-        cloned_rung=model.name if model is not None else None,
-        cloned_version=model.identity if model is not None else "",
+        cloned=models.speaker,
     )
-    metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    models.join(ladder, voices, rungs)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
     speech = Speech(
         queue,
@@ -85,6 +92,7 @@ def create_app(
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
+        choose=models.choose,
     )
     prerenderer = Prerenderer(speech)
     token = required_token(
@@ -95,7 +103,7 @@ def create_app(
     )
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
-    health = Health(read_server_id(settings.data), queue, ladder, model)
+    health = Health(read_server_id(settings.data), queue, ladder, models)
     api = HttpApi(
         speech,
         voices,
@@ -133,9 +141,8 @@ def create_app(
         tasks = [
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(_probe(ladder)),
+            asyncio.create_task(models.run()),
         ]
-        if model is not None:
-            tasks.append(asyncio.create_task(asyncio.to_thread(model.load, voices)))
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))

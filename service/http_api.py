@@ -170,8 +170,10 @@ class HttpApi:
 
 
 def _streamed(speaking: Speaking, encoder: Encoder) -> web.StreamResponse:
+    model = {"X-Speech-Model": speaking.model} if speaking.model is not None else {}
     return web.StreamResponse(
         headers={
+            **model,
             "Content-Type": encoder.content_type,
             "X-Request-Id": speaking.id,
             "X-Speech-Rung": speaking.rung,

@@ -50,6 +50,7 @@ class Utterance:
 
     Attributes:
         fallback: how far down the ladder it may be taken, a `ladder.Fallback`.
+        model: id of the model that shall speak a cloned voice; empty for any.
     """
 
     text: str
@@ -57,14 +58,16 @@ class Utterance:
     language: str
     speed: float = 1.0
     fallback: int = 2
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenChunk:
-    """A piece of audio and the rung of the ladder that made it."""
+    """A piece of audio, the rung of the ladder that made it, and its model if it has one."""
 
     audio: AudioChunk
     rung: str
+    model: str | None = None
 
 
 Speak = Callable[[Utterance, Callable[[], bool]], Iterator[SpokenChunk]]

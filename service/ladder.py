@@ -20,7 +20,7 @@ import numpy as np
 from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
 from service.jobs import SpokenChunk, Utterance
-from service.rung_worker import Cancelled, Rung, RungWorker
+from service.rung_worker import Cancelled, Rung, RungGone, RungWorker, model_of
 
 _LOGGER = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between a step down and the next try
@@ -69,6 +69,18 @@ class Ladder:
         self._steps = [_Step(RungWorker(rung)) for rung in rungs]
         self._lock = threading.Lock()
 
+    def arrange(self, rungs: Sequence[Rung]) -> None:
+        """Take these rungs, in this order, instead of those of now; who speaks finishes.
+
+        A rung that was there already keeps its state. What is left out speaks no further sentence.
+        """
+        with self._lock:
+            before = {id(step.worker.rung): step for step in self._steps}
+            self._steps = [before.get(id(rung)) or _Step(RungWorker(rung)) for rung in rungs]
+            gone = [step for step in before.values() if step not in self._steps]
+        for step in gone:
+            step.worker.close()
+
     @property
     def rung(self) -> str:
         """The rung that would speak now."""
@@ -98,6 +110,7 @@ class Ladder:
         return [
             {
                 "name": step.name,
+                "model": model_of(step.worker.rung),
                 "up": step.reason is None,
                 "reason": step.reason,
                 "since": None if step.reason is None else round(now - step.since, 1),
@@ -122,8 +135,10 @@ class Ladder:
         for step in sorted(allowed, key=lambda step: step.reason is not None):
             try:
                 for audio in step.worker.speak(utterance, cancelled):
-                    yield SpokenChunk(audio, step.name)
+                    yield SpokenChunk(audio, step.name, model_of(step.worker.rung))
                 return
+            except RungGone as error:
+                failure = error
             except (TextError, PromptError) as error:
                 _LOGGER.info("rung %s cannot say this: %s", step.name, error.code)
                 failure = error
@@ -160,12 +175,17 @@ class Ladder:
             step.worker.close()
 
     def _allowed(self, utterance: Utterance) -> list[_Step]:
-        last = self._steps[-1]
-        able = [step for step in self._steps if step is last or step.worker.rung.speaks(utterance)]
+        steps = self._steps
+        last = steps[-1]
+        able = [step for step in steps if step is last or step.worker.rung.speaks(utterance)]
+        # Of several models the one that was asked for goes first, another one may stand in.
+        other = [step for step in able if _other_model(step, utterance)]
+        asked = [step for step in able if step not in other]
+        able = [*[step for step in asked if step is not last], *other, last]
         best = able[0]  # for the plain voice that is the plain rung
         match Fallback(utterance.fallback):
             case Fallback.NONE:
-                return [best]
+                return asked[:1]
             case Fallback.CPU:
                 return [step for step in able if step is best or step is not last]
             case Fallback.PLAIN:
@@ -190,6 +210,10 @@ class Ladder:
         if (after := self.rung) != before:
             _LOGGER.warning("ladder: from %s to %s (%s)", before, after, code)
             self.on_step(before, after, code)
+
+
+def _other_model(step: _Step, utterance: Utterance) -> bool:
+    return utterance.model != "" and model_of(step.worker.rung) not in (None, utterance.model)
 
 
 def _try(worker: RungWorker) -> str | None:

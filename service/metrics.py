@@ -7,6 +7,8 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from service.model_metrics import ModelMetrics
+
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
@@ -56,6 +58,7 @@ class Metrics:
         self.audio_seconds = Counter(
             "speech_audio_seconds", "Audio handed out", ["rung"], registry=registry
         )
+        self.models = ModelMetrics(registry)
         depth = Gauge("speech_queue_depth", "Requests waiting or spoken", registry=registry)
         depth.set_function(queue_depth)
         kept = Gauge("speech_cache_bytes", "What kept clips take on disk", registry=registry)

@@ -29,10 +29,10 @@ VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("priority", default="normal"): vol.In([each.name.lower() for each in Priority]),
     vol.Optional("fallback", default="plain"): vol.In([each.name.lower() for each in Fallback]),
     vol.Optional("expires"): vol.All(vol.Any(int, float), vol.Range(0, LONGEST_EXPIRY)),
+    vol.Optional("model"): vol.All(str, vol.Length(max=100)),
 }
-# OpenAI's clients send these; one model and one way to stream are what there is.
+# OpenAI's clients send these; one way to stream is what there is.
 _OPENAI_FIELDS: dict[Any, Any] = {
-    vol.Optional("model"): str,
     vol.Optional("instructions"): str,
     vol.Optional("stream_format"): "audio",
 }
@@ -74,6 +74,7 @@ def speech_request(
         priority=Priority[fields["priority"].upper()],
         expires=fields.get("expires"),
         fallback=Fallback[fields["fallback"].upper()],
+        model=fields.get("model"),
     )
 
 
@@ -113,6 +114,7 @@ _LIMITS: dict[str, Any] = {
     "speed": [SLOWEST, FASTEST],
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,
+    "model": 100,
     "priority": [each.name.lower() for each in Priority],
     "fallback": [each.name.lower() for each in Fallback],
     "texts": MOST_TEXTS,

@@ -22,6 +22,8 @@ class Speaking:
         voice: the voice that speaks.
         rung: the rung that made the latest chunk; "cache" for what was spoken before.
         rungs: all rungs that made some of it.
+        model: the model that made the latest chunk, None where no model did.
+        models: all of them.
         seconds: audio handed out so far.
         heard: that audio.
         complete: all of it has been handed out.
@@ -42,6 +44,8 @@ class Speaking:
         self.voice = voice
         self.rung = first.rung
         self.rungs = {first.rung}
+        self.model = first.model
+        self.models = {first.model}
         self.seconds = 0.0
         self.heard: list[AudioChunk] = []
         self.complete = False
@@ -61,6 +65,8 @@ class Speaking:
                 yield self._count(_silence(self._pause, audio))
             self.rung = spoken.rung
             self.rungs.add(spoken.rung)
+            self.model = spoken.model
+            self.models.add(spoken.model)
             yield self._count(audio)
         self.complete = True
 

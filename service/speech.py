@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from service.errors import BadRequest, LanguageUnavailable, ServiceError, Synthe
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.metrics import Metrics
+from service.models import InstalledModel
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking
 from service.voice import Voice
@@ -25,6 +26,7 @@ from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.25, 4.0
+ChooseModel = Callable[[Voice, str | None, str], InstalledModel | None]
 CACHED = "cache"  # the rung of what was spoken before
 
 
@@ -42,6 +44,7 @@ class SpeechRequest:
         priority: alerts go before normal requests, those before background ones.
         expires: seconds after which it is not worth saying, None for always.
         fallback: how far down the ladder it may be taken.
+        model: id of the model that shall speak a cloned voice, None for the house's own choice.
         fresh: speak again even what was spoken before.
     """
 
@@ -54,6 +57,7 @@ class SpeechRequest:
     priority: Priority = Priority.NORMAL
     expires: float | None = None
     fallback: Fallback = Fallback.PLAIN
+    model: str | None = None
     fresh: bool = False
 
 
@@ -68,6 +72,7 @@ class Speech:
         language: tag of texts that name none and whose script says nothing.
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
+        choose: the model of a request, given the voice, the model that it names and its id.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Speech:
         language: str = "en",
         max_text: int = 5000,
         sentence_pause: float = 0.3,
+        choose: ChooseModel = lambda voice, asked, request_id: None,
     ) -> None:
         self._queue = queue
         self._voices = voices
@@ -89,6 +95,7 @@ class Speech:
         self._language = language
         self._max_text = max_text
         self._pause = sentence_pause
+        self._choose = choose
 
     @contextlib.asynccontextmanager
     async def say(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
@@ -123,19 +130,22 @@ class Speech:
             client=f"{request.door} {request.client}",
             expires=request.expires,
         )
+        # Chosen once: whatever is promoted meanwhile, this request keeps its model to the end.
+        model = self._choose(voice, request.model, job.id)
         clip: Path | None = None
         said: list[Utterance] = []
         if isinstance(request.text, str):
             sentences = cut(request.text, self._max_text)
-            said = [self._utterance(text, request, voice) for text in sentences]
-            clip = self._clip(said, voice)
+            said = [self._utterance(text, request, voice, model) for text in sentences]
+            clip = self._clip(said, voice, model)
             chunks = None if request.fresh else await self._remembered(clip)
             if chunks is not None:
                 yield Speaking(job.id, job.queued, voice, chunks, await anext(chunks), self._pause)
                 return
-        async with self._spoken(job, request, voice, said) as speaking:
+        async with self._spoken(job, request, voice, said, model) as speaking:
             yield speaking
-        as_asked = speaking.complete and speaking.rungs == {voice.rung}
+        meant = {model.id if model is not None else None}
+        as_asked = speaking.complete and speaking.rungs == {voice.rung} and speaking.models == meant
         if clip is not None and as_asked and self._voices.is_current(voice):
             self._keep(clip, speaking.heard, voice)
 
@@ -153,7 +163,12 @@ class Speech:
 
     @contextlib.asynccontextmanager
     async def _spoken(
-        self, job: Job, request: SpeechRequest, voice: Voice, said: list[Utterance]
+        self,
+        job: Job,
+        request: SpeechRequest,
+        voice: Voice,
+        said: list[Utterance],
+        model: InstalledModel | None,
     ) -> AsyncIterator[Speaking]:
         """Speak through the queue; `said` is empty where the text is still being written."""
         self._queue.submit(job)
@@ -162,7 +177,7 @@ class Speech:
             if isinstance(request.text, str):
                 self._queue.add(job, *said, complete=True)
             else:
-                reader = asyncio.create_task(self._read(job, request, voice, request.text))
+                reader = asyncio.create_task(self._read(job, request, voice, model, request.text))
             chunks = job.chunks()
             first = await anext(chunks, None)
             if first is None:
@@ -186,13 +201,18 @@ class Speech:
             message = f"language: {voice.id} does not speak {request.language[:40]!r}, but {known}"
             raise LanguageUnavailable(message + more, param="language")
 
-    def _utterance(self, text: str, request: SpeechRequest, voice: Voice) -> Utterance:
+    def _utterance(
+        self, text: str, request: SpeechRequest, voice: Voice, model: InstalledModel | None
+    ) -> Utterance:
         language = request.language or language_of(text, self._language)
-        return Utterance(text, voice.id, language, request.speed, request.fallback)
+        named = model.id if model is not None else ""
+        return Utterance(text, voice.id, language, request.speed, request.fallback, named)
 
-    def _clip(self, said: list[Utterance], voice: Voice) -> Path:
+    def _clip(self, said: list[Utterance], voice: Voice, model: InstalledModel | None) -> Path:
         sentences = [[each.text, each.language, each.speed] for each in said]
-        return self._cache.path(voice.id, voice.revision, self._pause, sentences)
+        # Not the revision: with shares dealt by request, one voice sounds in several models.
+        sound = [voice.source, model.sound] if model is not None else [voice.revision]
+        return self._cache.path(voice.id, sound, self._pause, sentences)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
         if clip in self._keeping:
@@ -201,15 +221,23 @@ class Speech:
         return None if found is None else _from_cache(found)
 
     async def _read(
-        self, job: Job, request: SpeechRequest, voice: Voice, pieces: AsyncIterator[str]
+        self,
+        job: Job,
+        request: SpeechRequest,
+        voice: Voice,
+        model: InstalledModel | None,
+        pieces: AsyncIterator[str],
     ) -> None:
         """Feed a job from a text that is still being written; its failure is the job's."""
         cutter = SentenceCutter(self._max_text)
+
+        def made(texts: Iterable[str]) -> list[Utterance]:
+            return [self._utterance(text, request, voice, model) for text in texts]
+
         try:
             async for piece in pieces:
-                texts = cutter.add(piece)
-                self._queue.add(job, *[self._utterance(text, request, voice) for text in texts])
-            ending = [self._utterance(text, request, voice) for text in cutter.finish()]
+                self._queue.add(job, *made(cutter.add(piece)))
+            ending = made(cutter.finish())
             self._queue.add(job, *ending, complete=True)
         except ServiceError as error:
             job.deliver(error)
@@ -226,6 +254,8 @@ class Speech:
         self._metrics.audio_seconds.labels(rung).inc(speaking.seconds)
         if first is not None:
             self._metrics.first_audio.labels(rung).observe(first)
+        if speaking.model is not None:
+            self._metrics.models.spoke(speaking.model, first, took, speaking.seconds)
         if speaking.complete and speaking.seconds and isinstance(request.text, str):
             self._metrics.real_time_factor.labels(rung).observe(took / speaking.seconds)
         _LOGGER.info(

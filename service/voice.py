@@ -56,6 +56,7 @@ class Voice:
             no such rung yet.
         facts: what is known of a person's voice, None for the plain one.
         seconds: length of its reference.
+        source: changes whenever the person's own part of it does: reference, language, transcript.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Voice:
     rung: str | None
     facts: VoiceFacts | None = None
     seconds: float = 0.0
+    source: str = ""
 
     @property
     def usable(self) -> bool:

@@ -107,8 +107,8 @@ def seconds_of(reference: bytes) -> float:
 
 
 def revision_of(facts: VoiceFacts, reference: bytes) -> str:
-    """A text that changes whenever the voice would sound different."""
-    sounding = [facts.language, facts.transcript, facts.model]
+    """A text that changes whenever the voice would sound different in the same model."""
+    sounding = [facts.language, facts.transcript]
     digest = hashlib.sha256(json.dumps(sounding).encode() + b"\0")
     digest.update(reference)
     return digest.hexdigest()[:12]
