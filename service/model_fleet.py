@@ -12,12 +12,13 @@ from time import monotonic
 from typing import Any
 
 from engines.errors import EngineError
+from service.installed_model import InstalledModel
 from service.ladder import Ladder
 from service.model_errors import ModelUnusable
 from service.model_metrics import ModelMetrics
 from service.model_rung import ModelRung
 from service.model_traffic import Traffic
-from service.models import FOREIGN, InstalledModel, ModelStore
+from service.models import FOREIGN, ModelStore
 from service.rung_worker import Rung
 from service.voice import Voice, VoiceFacts
 from service.voices import VoiceStore

@@ -29,8 +29,8 @@ from engines.errors import CheckpointError, EngineError, PromptError, TextError
 from engines.model_folder import TOKENIZER
 from engines.prompt import closed_text
 from engines.text import LANGUAGES, phonemize
+from service.installed_model import InstalledModel
 from service.jobs import Utterance
-from service.models import InstalledModel
 from service.rung_worker import Cancelled
 from service.voice import Voice
 from service.voices import VoiceStore

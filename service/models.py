@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import re
 import shutil
 import threading
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from engines.errors import CheckpointError
-from engines.graphs import ModelFacts
-from engines.model_folder import ModelFolder
 from service.durable import hide_folder, recover, sync_folder
-from service.errors import BadRequest
+from service.installed_model import (
+    InstalledModel,
+    read_external,
+    read_installed,
+    read_model,
+    slug_of,
+)
 from service.model_errors import (
     ModelFixed,
     ModelInUse,
@@ -31,45 +33,10 @@ from service.model_traffic import Traffic, read_traffic, write_traffic
 from service.voice import StorageFailed
 
 _LOGGER = logging.getLogger(__name__)
-ABOUT = "about.json"  # beside the converter's files: what this house knows of the model
 MAX_MODELS = 100
-LONGEST_NAME = 60
-ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_LONGEST_ID = 40
 # Routes and words that are no model's id, and what OpenAI's clients send as `model`.
 _RESERVED = {"default", "jobs", "plain", "rollback", "traffic"}
 FOREIGN = re.compile(r"(tts|gpt)-.*")
-_MAX_ABOUT = 16 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledModel:
-    """A model that may be asked for.
-
-    Attributes:
-        id: what requests call it.
-        name: what people call it.
-        folder: where it lies.
-        facts: its numbers.
-        precision: of its T2S matrices.
-        size: bytes on disk.
-        created: ISO 8601 date and time of its installation, None where nobody noted it.
-        source: where it came from: upload, folder, hub, or setting for the one of the settings.
-    """
-
-    id: str
-    name: str
-    folder: Path
-    facts: ModelFacts
-    precision: str
-    size: int
-    created: str | None
-    source: str
-
-    @property
-    def sound(self) -> str:
-        """Changes whenever the model would make a voice sound different."""
-        return f"{self.facts.identity} {self.precision}"
 
 
 class ModelStore:
@@ -103,7 +70,7 @@ class ModelStore:
             _LOGGER.error("models cannot be written: %s", error)
         self._models = self._read_folders()
         if setting and setting not in self._models:
-            self._own = _external(Path(setting), set(self._models))
+            self._own = read_external(Path(setting), set(self._models))
             self._models[self._own.id] = self._own
         self.traffic = self._read_traffic()
 
@@ -157,13 +124,13 @@ class ModelStore:
                 raise TooManyModels(message, limit=MAX_MODELS)
             model_id = self._free_id(name)
             try:
-                _read_model(prepared, model_id)
+                read_model(prepared, model_id)
             except CheckpointError as error:
                 raise ModelUnusable(str(error), param="model") from error
             sync_folder(prepared)
             prepared.rename(self.folder / model_id)
             sync_folder(self.folder)
-            self._models[model_id] = _read_model(self.folder / model_id, model_id)
+            self._models[model_id] = read_model(self.folder / model_id, model_id)
             self._first_speaks()
         self.changed()
         return self._models[model_id]
@@ -297,7 +264,7 @@ class ModelStore:
             if name.startswith("."):
                 continue
             try:
-                found[name] = (known or {}).get(name) or _installed(self.folder / name)
+                found[name] = (known or {}).get(name) or read_installed(self.folder / name)
             except CheckpointError as error:
                 if self._skipped.get(name) != str(error):
                     _LOGGER.warning("models/%s is left out: %s", name[:80], error)
@@ -316,58 +283,3 @@ class ModelStore:
             number += 1
             candidate = f"{'model-' if FOREIGN.fullmatch(slug) else ''}{slug}-{number}"
         return candidate
-
-
-def slug_of(name: str) -> str:
-    """An id made of a name: lower-case letters, digits and single hyphens."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:_LONGEST_ID].strip("-") or "model"
-
-
-def about_file(name: str, created: str, source: str) -> bytes:
-    """The bytes of `about.json`."""
-    return json.dumps({"format": 1, "name": name, "created": created, "source": source}).encode()
-
-
-def check_name(name: object) -> str:
-    """A model's name on one line.
-
-    Raises:
-        BadRequest: it is empty, too long, or holds what cannot be printed.
-    """
-    text = " ".join(str(name).split())
-    if not 1 <= len(text) <= LONGEST_NAME or not text.isprintable():
-        message = f"name: must have 1 to {LONGEST_NAME} printable characters"
-        raise BadRequest(message, param="name", limit=LONGEST_NAME)
-    return text
-
-
-def _installed(folder: Path) -> InstalledModel:
-    if folder.is_symlink() or not ID.fullmatch(folder.name):
-        raise CheckpointError("its name is not one that the service gives")
-    return _read_model(folder, folder.name)
-
-
-def _external(folder: Path, taken: set[str]) -> InstalledModel:
-    model_id = slug_of(folder.resolve().name)
-    while model_id in taken:
-        model_id += "-setting"
-    return replace(_read_model(folder, model_id), name=folder.name, source="setting")
-
-
-def _read_model(folder: Path, model_id: str) -> InstalledModel:
-    converted = ModelFolder.read(folder)
-    about: dict[str, str] = {}
-    with contextlib.suppress(OSError, ValueError):
-        if (folder / ABOUT).stat().st_size <= _MAX_ABOUT:
-            about = dict(json.loads((folder / ABOUT).read_text(encoding="utf-8")))
-    return InstalledModel(
-        id=model_id,
-        name=str(about.get("name") or model_id)[:LONGEST_NAME],
-        folder=folder,
-        facts=converted.model,
-        precision=converted.precision,
-        size=sum(file.size for file in converted.files.values()),
-        created=about.get("created"),
-        source=str(about.get("source") or "folder"),
-    )

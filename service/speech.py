@@ -15,10 +15,10 @@ from engines.audio import AudioChunk
 from engines.plain import language_of
 from service.cache import ClipCache
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
+from service.installed_model import InstalledModel
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.metrics import Metrics
-from service.models import InstalledModel
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking
 from service.voice import Voice
