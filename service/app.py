@@ -21,7 +21,9 @@ from service.jobs import JobQueue
 from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
 from service.model_fleet import ModelFleet
+from service.model_jobs import ModelJobs
 from service.models import ModelStore
+from service.models_api import ModelsApi
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
@@ -103,6 +105,7 @@ def create_app(
     )
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
+    jobs = ModelJobs(models.store, settings.data / "incoming", settings.hub_url)
     health = Health(read_server_id(settings.data), queue, ladder, models)
     api = HttpApi(
         speech,
@@ -111,6 +114,7 @@ def create_app(
         prerenderer,
         health,
         metrics,
+        ModelsApi(models, jobs),
         sample_rate=settings.sample_rate,
         token=token,
     )
@@ -152,6 +156,7 @@ def create_app(
         if wyoming is not None:
             await wyoming.stop()
         await prerenderer.close()
+        await jobs.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

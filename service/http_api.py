@@ -15,6 +15,7 @@ from service.errors import NotReady, errors_as_json
 from service.formats import FORMATS, Encoder
 from service.health import Health
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
+from service.models_api import ModelsApi
 from service.prerender import Prerenderer
 from service.requests import PRERENDER, SPEECH, check, encoded, read_json, speech_request
 from service.speaking import Speaking
@@ -32,7 +33,7 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, prerenderer, health, metrics: the parts that answer.
+        speech, voices, clips, prerenderer, health, metrics, models: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
     """
@@ -45,6 +46,7 @@ class HttpApi:
         prerenderer: Prerenderer,
         health: Health,
         metrics: Metrics,
+        models: ModelsApi,
         *,
         sample_rate: int,
         token: str,
@@ -56,6 +58,7 @@ class HttpApi:
         self._health = health
         self._sample_rate = sample_rate
         self._metrics = metrics
+        self._models = models
         self._token = token
 
     def application(self) -> web.Application:
@@ -75,7 +78,8 @@ class HttpApi:
                 web.get("/clips/{file}", self._get_clip),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices).routes(),
+                *VoicesApi(self._voices, self._health.models.store).routes(),
+                *self._models.routes(),
                 web.get("/metrics", self._get_metrics),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),

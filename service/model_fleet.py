@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -160,6 +160,26 @@ class ModelFleet:
             with contextlib.suppress(ModelUnusable):
                 await self._ready(earlier)
         return await asyncio.to_thread(self.store.rollback, model_id)
+
+    async def share(self, weights: Mapping[str, float], sticky: str | None) -> Traffic:
+        """Share the speech anew, once the models that get the most are in memory.
+
+        Raises:
+            ModelNotFound, ModelUnusable, StorageFailed: as `promote`.
+        """
+        ranked = sorted(weights, key=lambda each: -weights[each])
+        for model_id in [each for each in ranked if weights[each] > 0][: self._in_memory]:
+            await self._ready(model_id)
+        return await asyncio.to_thread(self.store.set_traffic, weights, sticky)
+
+    def unload(self, model_id: str) -> None:
+        """Free a model's memory; the next sentence for it loads it again.
+
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        self.store.find(model_id)
+        self._rungs[model_id].unload()
 
     async def _ready(self, model_id: str) -> None:
         self.store.find(model_id)

@@ -45,7 +45,8 @@ class ModelStore:
     Args:
         folder: where they are; made when missing. What is not a model in it is left alone.
         setting: the setting `model`: a converted folder, or the id of an installed model; it has
-            all the traffic from when it is first set. Empty for none.
+            all the traffic from when it is first set. Empty for none; None where this is not the
+            service that speaks, and the traffic is not ours to change.
 
     Attributes:
         changed: called after any change, on the thread that made it.
@@ -54,7 +55,7 @@ class ModelStore:
         CheckpointError: the setting names no whole model.
     """
 
-    def __init__(self, folder: Path, setting: str = "") -> None:
+    def __init__(self, folder: Path, setting: str | None = "") -> None:
         self.folder = folder
         self.changed: Callable[[], None] = lambda: None
         self._setting = setting
@@ -223,7 +224,7 @@ class ModelStore:
 
     def _first_speaks(self) -> None:
         """Where nobody has traffic, the first model that comes gets it."""
-        if self.traffic.weights or len(self._models) != 1:
+        if self._setting is None or self.traffic.weights or len(self._models) != 1:
             return
         traffic = self.traffic.to({next(iter(self._models)): 1.0})
         self.traffic = traffic
@@ -238,7 +239,7 @@ class ModelStore:
             traffic = Traffic()
         for model_id in {each for each in traffic.weights if each not in self._models}:
             traffic = traffic.without(model_id)
-        if traffic.setting != self._setting:
+        if self._setting is not None and traffic.setting != self._setting:
             traffic = replace(traffic, setting=self._setting)
             if self._setting:
                 chosen = self._own.id if self._own is not None else self._setting

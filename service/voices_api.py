@@ -15,6 +15,7 @@ from aiohttp import web
 from engines.text.segment import LANGUAGES
 from service.enrolment import Enrolment, RateLimit, Words, consent_of
 from service.errors import BadRequest, ServiceError
+from service.models import ModelStore
 from service.recording_checks import Verdict, judge_words
 from service.requests import check, read_json
 from service.uploads import Uploads
@@ -44,10 +45,12 @@ class VoicesApi:
 
     Args:
         voices: the voices.
+        models: the models that a voice may name.
     """
 
-    def __init__(self, voices: VoiceStore) -> None:
+    def __init__(self, voices: VoiceStore, models: ModelStore) -> None:
         self._voices = voices
+        self._models = models
         self._enrolment = Enrolment(voices)
         self._uploads = Uploads()
         self._rate = RateLimit()
@@ -125,6 +128,8 @@ class VoicesApi:
         changes: dict[str, Any] = {
             key: fields[key] for key in ("name", "language", "transcript") if key in fields
         }
+        if "model" in fields:
+            changes["model"] = self._models.find(fields["model"]).id if fields["model"] else None
         if "consent" in fields:
             changes["consent"] = consent_of(fields["consent_name"])
         facts = replace(voice.facts, **changes)
@@ -224,6 +229,7 @@ _CHANGE = vol.Schema(
         vol.Optional("name"): _line(LONGEST_NAME),
         vol.Optional("language"): _language,
         vol.Optional("transcript"): _line(LONGEST_TRANSCRIPT),
+        vol.Optional("model"): vol.Any(None, str),
         vol.Optional("consent_name"): _line(LONGEST_PERSON),
         vol.Optional("consent"): _confirmed,
     }
