@@ -11,6 +11,7 @@ from aiohttp import web
 
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
+from service.chimes import Chimes
 from service.clips import ClipShelf
 from service.config import Settings
 from service.discovery import HTTP_TYPE, WYOMING_TYPE, Discovery, reachable_addresses
@@ -86,11 +87,13 @@ def create_app(
     )
     models.join(ladder, voices, rungs)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
+    chimes = Chimes(settings.data / "chimes")
     speech = Speech(
         queue,
         voices,
         cache,
         metrics,
+        chimes,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
@@ -111,6 +114,7 @@ def create_app(
         speech,
         voices,
         clips,
+        chimes,
         prerenderer,
         health,
         metrics,

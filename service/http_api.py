@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from service.access import token_check
+from service.chimes import Chimes
 from service.clips import ClipShelf
 from service.errors import NotReady, errors_as_json
 from service.formats import FORMATS, Encoder
@@ -33,7 +34,7 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, prerenderer, health, metrics, models: the parts that answer.
+        speech, voices, clips, chimes, prerenderer, health, metrics, models: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
     """
@@ -43,6 +44,7 @@ class HttpApi:
         speech: Speech,
         voices: VoiceStore,
         clips: ClipShelf,
+        chimes: Chimes,
         prerenderer: Prerenderer,
         health: Health,
         metrics: Metrics,
@@ -54,6 +56,7 @@ class HttpApi:
         self._speech = speech
         self._voices = voices
         self._clips = clips
+        self._chimes = chimes
         self._prerenderer = prerenderer
         self._health = health
         self._sample_rate = sample_rate
@@ -76,6 +79,7 @@ class HttpApi:
                 web.get("/v1/audio/speech/stream", stream),
                 web.post("/v1/clips", self._post_clip),
                 web.get("/clips/{file}", self._get_clip),
+                web.get("/v1/chimes", self._get_chimes),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
                 *VoicesApi(self._voices, self._health.models.store).routes(),
@@ -156,6 +160,14 @@ class HttpApi:
         path = await asyncio.to_thread(self._clips.path, request.match_info["file"])
         headers = {"Content-Type": FORMATS[path.suffix[1:]].content_type}
         return web.FileResponse(path, headers=headers)
+
+    async def _get_chimes(self, request: web.Request) -> web.Response:
+        chimes = await asyncio.to_thread(self._chimes.all)
+        listed = [
+            {"name": each.name, "seconds": round(each.seconds, 2), "built_in": each.built_in}
+            for each in chimes
+        ]
+        return web.json_response({"chimes": listed})
 
     async def _get_health(self, request: web.Request) -> web.Response:
         return web.json_response(self._health.snapshot())

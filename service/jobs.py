@@ -28,6 +28,7 @@ from service.errors import (
     SynthesisFailed,
     TooManyRequests,
 )
+from service.sampling import AS_USUAL, Sampling
 
 _LOGGER = logging.getLogger(__name__)
 _RETRY_AFTER = 2  # seconds; about a sentence's time
@@ -50,6 +51,8 @@ class Utterance:
 
     Attributes:
         fallback: how far down the ladder it may be taken, a `ladder.Fallback`.
+        sampling: how a model draws it.
+        style: which of the voice's further references; None for its main one.
         model: id of the model that shall speak a cloned voice; empty for any.
     """
 
@@ -58,6 +61,8 @@ class Utterance:
     language: str
     speed: float = 1.0
     fallback: int = 2
+    sampling: Sampling = AS_USUAL
+    style: str | None = None
     model: str = ""
 
 
@@ -86,6 +91,7 @@ class Job:
     Attributes:
         cancelled: set when nobody listens any more; the thread stops at the next chunk.
         queued, started, first_audio: `time.monotonic()` of what happened, None before.
+        begun: set on the event loop when its first sentence is taken, or it ends before.
     """
 
     def __init__(
@@ -108,9 +114,15 @@ class Job:
         self.sentences: deque[Utterance] = deque()
         self.complete = False  # no further sentence will come
         self.spoken = 0  # sentences taken by the thread
+        self.begun = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # Unbounded on purpose: one slow player must not stall the house's only voice.
         self._chunks: asyncio.Queue[SpokenChunk | Exception | None] = asyncio.Queue()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something lies ready for who reads its chunks."""
+        return not self._chunks.empty()
 
     async def chunks(self) -> AsyncIterator[SpokenChunk]:
         """What was spoken, in order, as it is made.
@@ -127,6 +139,14 @@ class Job:
         """Hand a chunk, an error or the end (None) to the event loop; called on any thread."""
         if not self.cancelled.is_set():
             self._loop.call_soon_threadsafe(self._chunks.put_nowait, item)
+            self._loop.call_soon_threadsafe(self.begun.set)
+
+    def begin(self) -> None:
+        """Note that its next sentence is taken; called on the queue's thread."""
+        self.spoken += 1
+        if self.started is None:
+            self.started = monotonic()
+            self._loop.call_soon_threadsafe(self.begun.set)
 
 
 class JobQueue:
@@ -250,8 +270,7 @@ class JobQueue:
                 ready = [job for job in self._jobs if job.sentences]
                 if ready:
                     job = min(ready, key=self._rank)
-                    job.spoken += 1
-                    job.started = job.started or monotonic()
+                    job.begin()
                     self._turns[job.client] += 1
                     return job, job.sentences.popleft(), job.spoken - 1
                 if not self._jobs:

@@ -17,7 +17,6 @@ from engines import (
     AudioChunk,
     BertFeatures,
     Enroller,
-    SamplingParams,
     Streaming,
     Synthesizer,
     VoicePrompt,
@@ -32,12 +31,11 @@ from engines.text import LANGUAGES, phonemize
 from service.installed_model import InstalledModel
 from service.jobs import Utterance
 from service.rung_worker import Cancelled
-from service.voice import Voice
+from service.voice import StorageFailed, Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 PROMPTS_IN_MEMORY = 16
-SEED = 0  # the same sentence always sounds the same, so it can be cached
 PATIENCE = 60.0  # seconds; a long sentence takes a CPU tens of them
 
 
@@ -198,7 +196,7 @@ class ModelRung:
         yield from loaded.synthesizer.speak(
             sentences,
             self._prompt(voice, loaded),
-            SamplingParams(speed=utterance.speed, seed=SEED),
+            utterance.sampling.params(utterance.speed),
             streaming=Streaming(),
             pause=0.0,  # between sentences the service pauses
             cancelled=cancelled,
@@ -247,7 +245,7 @@ class ModelRung:
         said = closed_text(voice.facts.transcript, voice.facts.language)
         text = phonemize(said, voice.facts.language, loaded.synthesizer.model.symbols)
         prompt = loaded.enroller.enrol([recording], text)
-        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(OSError):
+        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(OSError, StorageFailed):
             path = Path(folder) / "prompt.npz"
             prompt.save(path)
             self._voices.keep_prompt(voice, self.model.facts.identity, path.read_bytes())

@@ -107,8 +107,9 @@ class ModelStore:
             self._models = found
             for model_id in gone:
                 self.traffic = self.traffic.without(model_id)
-            self._first_speaks()
-            if gone or set(found) - set(before):
+            if fresh := set(found) - set(before):
+                self._first_speaks()
+            if gone or fresh:
                 self.changed()
 
     def install(self, prepared: Path, name: str) -> InstalledModel:
@@ -248,7 +249,8 @@ class ModelStore:
                 write_traffic(self.folder, traffic)
             except OSError as error:
                 _LOGGER.error("the shares of the models cannot be kept: %s", error)
-        if not traffic.weights and len(self._models) == 1:
+        # With a history, somebody has decided that nobody has traffic.
+        if not traffic.weights and not traffic.history and len(self._models) == 1:
             traffic = traffic.to({next(iter(self._models)): 1.0})
         return traffic
 

@@ -7,26 +7,32 @@ import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
+
 from engines.audio import AudioChunk
-from engines.plain import language_of
+from engines.plain import SPEECH_LEVEL, language_of, speech_level
 from service.cache import ClipCache
+from service.chimes import RATE as CHIME_RATE
+from service.chimes import Chimes
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
 from service.installed_model import InstalledModel
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.metrics import Metrics
+from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
-from service.speaking import Speaking
-from service.voice import Voice
+from service.speaking import Speaking, silence
+from service.voice import StyleNotFound, Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.25, 4.0
 ChooseModel = Callable[[Voice, str | None, str], InstalledModel | None]
+_LEVEL_SECONDS = 10.0  # of an answer that tell how loud its voice is
 CACHED = "cache"  # the rung of what was spoken before
 
 
@@ -46,6 +52,11 @@ class SpeechRequest:
         fallback: how far down the ladder it may be taken.
         model: id of the model that shall speak a cloned voice, None for the house's own choice.
         fresh: speak again even what was spoken before.
+        sampling: how a model draws it.
+        pause: seconds of silence between sentences, None for the house's own.
+        lead_in: seconds of silence before the first sound, for players that swallow it.
+        chime: name of a chime that plays while the speech is being made, None for none.
+        style: name of one of the voice's further references, None for its main one.
     """
 
     text: str | AsyncIterator[str]
@@ -59,6 +70,11 @@ class SpeechRequest:
     fallback: Fallback = Fallback.PLAIN
     model: str | None = None
     fresh: bool = False
+    sampling: Sampling = AS_USUAL
+    pause: float | None = None
+    lead_in: float = 0.0
+    chime: str | None = None
+    style: str | None = None
 
 
 class Speech:
@@ -69,6 +85,7 @@ class Speech:
         voices: who can be asked for.
         cache: what was spoken before.
         metrics: where to count.
+        chimes: what may be played before the speech.
         language: tag of texts that name none and whose script says nothing.
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
@@ -81,6 +98,7 @@ class Speech:
         voices: VoiceStore,
         cache: ClipCache,
         metrics: Metrics,
+        chimes: Chimes,
         *,
         language: str = "en",
         max_text: int = 5000,
@@ -91,6 +109,8 @@ class Speech:
         self._voices = voices
         self._cache = cache
         self._metrics = metrics
+        self._chimes = chimes
+        self._levels: dict[str, float] = {}  # RMS of a voice's speech, as it was heard last
         self._keeping: dict[Path, asyncio.Task[None]] = {}
         self._language = language
         self._max_text = max_text
@@ -102,7 +122,8 @@ class Speech:
         """Speak; leaving the context early stops the work.
 
         The context opens when the first audio is there, so that every failure before it is raised
-        here and a door can still answer with an error instead of half a sound.
+        here and a door can still answer with an error instead of half a sound. With a chime or a
+        lead-in that is when the request's turn has come, so that it plays while the speech is made.
 
         Raises:
             ServiceError: the request cannot be taken (its fields, the queue) or spoken.
@@ -124,6 +145,7 @@ class Speech:
     async def _answer(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
         voice = self._voices.get(request.voice)
         self._check(request, voice)
+        before = await self._before(request, voice)
         job = Job(
             uuid.uuid4().hex[:12],
             priority=request.priority,
@@ -137,17 +159,18 @@ class Speech:
         if isinstance(request.text, str):
             sentences = cut(request.text, self._max_text)
             said = [self._utterance(text, request, voice, model) for text in sentences]
-            clip = self._clip(said, voice, model)
+            clip = self._clip(said, request, voice, model)
             chunks = None if request.fresh else await self._remembered(clip)
             if chunks is not None:
-                yield Speaking(job.id, job.queued, voice, chunks, await anext(chunks), self._pause)
+                first = await anext(chunks)
+                yield Speaking(job.id, job.queued, voice, chunks, first, 0.0, before)
                 return
-        async with self._spoken(job, request, voice, said, model) as speaking:
+        async with self._spoken(job, request, voice, said, model, before) as speaking:
             yield speaking
         meant = {model.id if model is not None else None}
         as_asked = speaking.complete and speaking.rungs == {voice.rung} and speaking.models == meant
         if clip is not None and as_asked and self._voices.is_current(voice):
-            self._keep(clip, speaking.heard, voice)
+            self._keep(clip, speaking.speech, voice)
 
     def _keep(self, clip: Path, heard: list[AudioChunk], voice: Voice) -> None:
         """Write a clip in the background: whoever asked has the whole answer and may be gone."""
@@ -169,6 +192,7 @@ class Speech:
         voice: Voice,
         said: list[Utterance],
         model: InstalledModel | None,
+        before: list[AudioChunk],
     ) -> AsyncIterator[Speaking]:
         """Speak through the queue; `said` is empty where the text is still being written."""
         self._queue.submit(job)
@@ -179,10 +203,15 @@ class Speech:
             else:
                 reader = asyncio.create_task(self._read(job, request, voice, model, request.text))
             chunks = job.chunks()
-            first = await anext(chunks, None)
-            if first is None:
-                raise nothing_to_say()
-            yield Speaking(job.id, job.queued, voice, chunks, first, self._pause)
+            first: SpokenChunk | None = None
+            if before:
+                await job.begun.wait()
+            if not before or job.has_news:
+                first = await anext(chunks, None)
+                if first is None:
+                    raise nothing_to_say()
+            pause = self._pause_of(request)
+            yield Speaking(job.id, job.queued, voice, chunks, first, pause, before)
         finally:
             self._queue.cancel(job)
             if reader is not None:
@@ -200,19 +229,51 @@ class Speech:
             more = ", ..." if len(voice.languages) > 12 else ""
             message = f"language: {voice.id} does not speak {request.language[:40]!r}, but {known}"
             raise LanguageUnavailable(message + more, param="language")
+        if request.style is not None and request.style not in voice.styles:
+            raise StyleNotFound(request.style, voice)
+
+    async def _before(self, request: SpeechRequest, voice: Voice) -> list[AudioChunk]:
+        """What is heard before the speech; the chime is as loud as the voice."""
+        chime = None
+        if request.chime is not None:
+            found = await asyncio.to_thread(self._chimes.get, request.chime)
+            chime = found.at(self._levels.get(voice.id, SPEECH_LEVEL))
+        rate = CHIME_RATE if chime is None else chime.sample_rate
+        quiet = [silence(request.lead_in, rate)] if request.lead_in else []
+        return [*quiet, *([] if chime is None else [chime])]
+
+    def _pause_of(self, request: SpeechRequest) -> float:
+        return self._pause if request.pause is None else request.pause
 
     def _utterance(
         self, text: str, request: SpeechRequest, voice: Voice, model: InstalledModel | None
     ) -> Utterance:
         language = request.language or language_of(text, self._language)
-        named = model.id if model is not None else ""
-        return Utterance(text, voice.id, language, request.speed, request.fallback, named)
+        return Utterance(
+            text,
+            voice.id,
+            language,
+            request.speed,
+            request.fallback,
+            request.sampling,
+            request.style,
+            model.id if model is not None else "",
+        )
 
-    def _clip(self, said: list[Utterance], voice: Voice, model: InstalledModel | None) -> Path:
+    def _clip(
+        self,
+        said: list[Utterance],
+        request: SpeechRequest,
+        voice: Voice,
+        model: InstalledModel | None,
+    ) -> Path:
+        """Where the speech is kept, without what is heard before it: that is put on anew."""
         sentences = [[each.text, each.language, each.speed] for each in said]
+        # The plain voice draws nothing.
+        drawn = None if voice.facts is None else [*astuple(request.sampling), request.style]
         # Not the revision: with shares dealt by request, one voice sounds in several models.
         sound = [voice.source, model.sound] if model is not None else [voice.revision]
-        return self._cache.path(voice.id, sound, self._pause, sentences)
+        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
         if clip in self._keeping:
@@ -252,6 +313,8 @@ class Speech:
         took = monotonic() - speaking.begun
         self._metrics.rungs.labels(speaking.voice.id, rung).inc()
         self._metrics.audio_seconds.labels(rung).inc(speaking.seconds)
+        if speaking.complete and speaking.speech:
+            self._levels[speaking.voice.id] = _level(speaking.speech)
         if first is not None:
             self._metrics.first_audio.labels(rung).observe(first)
         if speaking.model is not None:
@@ -268,3 +331,15 @@ class Speech:
 async def _from_cache(found: Iterator[AudioChunk]) -> AsyncIterator[SpokenChunk]:
     while (audio := await asyncio.to_thread(next, found, None)) is not None:
         yield SpokenChunk(audio, CACHED)
+
+
+def _level(speech: list[AudioChunk]) -> float:
+    """How loud an answer was, by its first seconds."""
+    opening: list[np.ndarray] = []
+    seconds = 0.0
+    for chunk in speech:
+        opening.append(chunk.samples)
+        seconds += len(chunk.samples) / chunk.sample_rate
+        if seconds > _LEVEL_SECONDS:
+            break
+    return speech_level(np.concatenate(opening), speech[0].sample_rate)

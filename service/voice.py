@@ -56,7 +56,8 @@ class Voice:
             no such rung yet.
         facts: what is known of a person's voice, None for the plain one.
         seconds: length of its reference.
-        source: changes whenever the person's own part of it does: reference, language, transcript.
+        styles: names of its further references.
+        source: changes whenever the person's own part of it does: references, language, transcript.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Voice:
     rung: str | None
     facts: VoiceFacts | None = None
     seconds: float = 0.0
+    styles: tuple[str, ...] = ()
     source: str = ""
 
     @property
@@ -86,6 +88,18 @@ class VoiceFixed(ServiceError):
 
     code = "voice_fixed"
     status = 409
+
+
+class StyleNotFound(ServiceError):
+    """The voice has no reference of that name."""
+
+    code = "style_not_found"
+    status = 404
+
+    def __init__(self, style: str, voice: Voice) -> None:
+        known = ", ".join(voice.styles) or "none"
+        message = f"style: {voice.id} has no style {style[:40]!r}; its styles: {known}"
+        super().__init__(message, param="style", limit=list(voice.styles))
 
 
 class ConsentMissing(ServiceError):

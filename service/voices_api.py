@@ -254,6 +254,7 @@ def _listed(voice: Voice) -> dict[str, Any]:
         "model": facts.model if facts else None,
         "created": facts.created if facts else None,
         "seconds": round(voice.seconds, 2) if facts else None,
+        "styles": list(voice.styles),
     }
 
 

@@ -96,6 +96,26 @@ async def test_a_cloned_voice_speaks_and_is_kept(
     assert (await again.say("Good night.", voice=mum.id))[1] == "onnxruntime"
 
 
+async def test_how_it_is_drawn_is_part_of_what_is_kept(start: Start, mum: Voice) -> None:
+    service = await start()
+    drawn = [
+        {},
+        {"seed": 0},
+        {"seed": 1},
+        {"seed": 1},
+        {"seed": 1, "temperature": 0.5},
+        {"top_k": 1},
+    ]
+    heard = [(await service.say("Dinner is ready.", voice=mum.id, **fields))[1] for fields in drawn]
+    cloned = "onnxruntime"
+    assert heard == [cloned, "cache", cloned, "cache", cloned, cloned]
+    # The plain voice draws nothing.
+    assert [(await service.say("Hi.", **fields))[1] for fields in drawn[:3]] == [
+        "plain",
+        *["cache"] * 2,
+    ]
+
+
 async def test_the_plain_voice_stays_with_its_rung(start: Start) -> None:
     service = await start()
     assert (await service.say("Dinner is ready."))[1] == "plain"
