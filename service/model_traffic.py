@@ -86,8 +86,8 @@ def read_traffic(folder: Path) -> Traffic:
         return Traffic()
     try:
         fields = _SCHEMA(json.loads(text))
-    except vol.Invalid as error:
-        raise ValueError(str(error)) from error
+    except (vol.Invalid, ValueError, RecursionError) as error:
+        raise ValueError(f"{FILE}: {error}") from error
     del fields["format"]
     return Traffic(**{**fields, "history": tuple(fields["history"])})
 
