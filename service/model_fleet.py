@@ -185,7 +185,8 @@ class ModelFleet:
         self.store.find(model_id)
         rung = self._rungs[model_id]
         try:
-            await asyncio.to_thread(rung.load)
+            # Beside the one that speaks now: its sentences must not wait for it to come back.
+            await asyncio.to_thread(rung.load, beside=True)
         except EngineError as error:
             raise ModelUnusable(f"model: {model_id}: {error}", param="model") from error
 
@@ -230,7 +231,7 @@ class ModelFleet:
             self._voices,
             self._backend,
             stands_in=self.serving,
-            make_room=lambda rung: self._shrink(max(1, self._in_memory), besides=rung),
+            make_room=lambda rung: self._shrink(self._in_memory - 1, besides=rung),
             failed=self._metrics.failed,
         )
 

@@ -113,8 +113,11 @@ class ModelRung:
         """Say that it is about to be loaded, so that no sentence waits for that."""
         self._expected = True
 
-    def load(self) -> None:
+    def load(self, *, beside: bool = False) -> None:
         """Load the networks; takes seconds. What fails is kept in `failure`, logged and raised.
+
+        Args:
+            beside: others stay in memory for now, however many they are.
 
         Raises:
             EngineError: the model cannot be loaded.
@@ -123,7 +126,8 @@ class ModelRung:
         try:
             with self._loading:
                 if self._loaded is None:
-                    self._make_room(self)
+                    if not beside:
+                        self._make_room(self)
                     self._loaded = self._open()
                     self.used = monotonic()
                 self.failure = None
