@@ -24,11 +24,13 @@ from urllib.parse import urlsplit
 from engines.errors import EngineError
 
 TRIES = 5  # of one file, counted anew whenever bytes have come
+ASKED = 3  # times that the hub is asked for a file when it does not answer
 PAUSE = 1.0  # seconds before the next try, doubled each time
 TELL_EVERY = 0.25  # seconds between two lines of progress
 MOST_BYTES = 8 << 30  # of all files together
 _SHA256 = 64  # digits
 _BLOCK = 1 << 20
+_CHUNK = 1 << 16
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -91,10 +93,7 @@ def describe(repository: str, names: list[str], endpoint: str | None) -> list[Re
     for name in names:
         url = library.hf_hub_url(repository, name, revision=revision, endpoint=endpoint)
         headers = utils.build_hf_headers()
-        try:
-            told = library.get_hf_file_metadata(url, endpoint=endpoint, retry_on_errors=True)
-        except Exception as error:
-            raise HubError(f"{name}: {_reason(error)} ({urlsplit(url).netloc})") from error
+        told = _ask(lambda url=url: library.get_hf_file_metadata(url, endpoint=endpoint), name, url)
         revision = revision or told.commit_hash
         if told.size is None or not told.etag:
             raise HubError(f"{name}: the hub does not tell its size and hash")
@@ -102,6 +101,18 @@ def describe(repository: str, names: list[str], endpoint: str | None) -> list[Re
             headers.pop("authorization", None)  # the content network has no use for our token
         found.append(RemoteFile(name, told.location, told.size, told.etag, headers))
     return found
+
+
+def _ask(ask: Callable[[], Any], name: str, url: str) -> Any:
+    for tried in range(1, ASKED + 1):
+        try:
+            return ask()
+        except Exception as error:
+            answered = getattr(error, "response", None) is not None
+            if answered or tried == ASKED:
+                raise HubError(f"{name}: {_reason(error)} ({urlsplit(url).netloc})") from error
+            time.sleep(PAUSE * tried)
+    return None
 
 
 def fetch(files: list[RemoteFile], folder: Path, tell: Callable[[int, int, str], None]) -> None:
@@ -142,6 +153,8 @@ def fetch(files: list[RemoteFile], folder: Path, tell: Callable[[int, int, str],
 
 def _fetch(file: RemoteFile, part: Path, progress: Callable[[int], None]) -> None:
     http_get = importlib.import_module("huggingface_hub.file_download").http_get
+    # What came of a chunk is lost when the connection breaks, and the library's have 10 MB.
+    importlib.import_module("huggingface_hub.constants").DOWNLOAD_CHUNK_SIZE = _CHUNK
     if _size(part) > file.size:
         part.unlink()
     tries = 0
