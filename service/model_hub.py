@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,7 +94,7 @@ def describe(repository: str, names: list[str], endpoint: str | None) -> list[Re
     for name in names:
         url = library.hf_hub_url(repository, name, revision=revision, endpoint=endpoint)
         headers = utils.build_hf_headers()
-        told = _ask(lambda url=url: library.get_hf_file_metadata(url, endpoint=endpoint), name, url)
+        told = _ask(partial(library.get_hf_file_metadata, url, endpoint=endpoint), name, url)
         revision = revision or told.commit_hash
         if told.size is None or not told.etag:
             raise HubError(f"{name}: the hub does not tell its size and hash")
@@ -154,7 +155,8 @@ def fetch(files: list[RemoteFile], folder: Path, tell: Callable[[int, int, str],
 def _fetch(file: RemoteFile, part: Path, progress: Callable[[int], None]) -> None:
     http_get = importlib.import_module("huggingface_hub.file_download").http_get
     # What came of a chunk is lost when the connection breaks, and the library's have 10 MB.
-    importlib.import_module("huggingface_hub.constants").DOWNLOAD_CHUNK_SIZE = _CHUNK
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    constants.DOWNLOAD_CHUNK_SIZE = _CHUNK
     if _size(part) > file.size:
         part.unlink()
     tries = 0
