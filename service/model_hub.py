@@ -109,9 +109,11 @@ def _ask(ask: Callable[[], Any], name: str, url: str) -> Any:
         try:
             return ask()
         except Exception as error:
-            answered = getattr(error, "response", None) is not None
-            if answered or tried == ASKED:
-                raise HubError(f"{name}: {_reason(error)} ({urlsplit(url).netloc})") from error
+            host = urlsplit(url).netloc
+            if getattr(error, "response", None) is not None:
+                raise HubError(f"{name}: {host} says: {_reason(error)}") from error
+            if tried == ASKED:
+                raise HubError(f"{host} does not answer: {_reason(error)}") from error
             time.sleep(PAUSE * tried)
     return None
 

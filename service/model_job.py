@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _LOGGER = logging.getLogger(__name__)
+LOGGED_EVERY = 25  # percent
 ENDED = ("done", "failed", "cancelled")
 
 
@@ -48,8 +49,8 @@ class InstallJob:
 
     def at(self, stage: str, percent: float, message: str) -> None:
         """Note how far it is."""
-        if stage != self.stage:
-            _LOGGER.info("model %r: %s", self.name, stage)
+        if stage != self.stage or percent // LOGGED_EVERY != self.percent // LOGGED_EVERY:
+            _LOGGER.info("model %r: %s, %.0f %%: %s", self.name, stage, percent, message)
         self.stage, self.percent, self.message = stage, round(percent, 1), message
 
     def as_dict(self) -> dict[str, Any]:

@@ -236,6 +236,27 @@ async def test_promoting_drops_no_request(
     assert heard.keys() == {old, new}, "every request was answered by one model, whole"
 
 
+async def test_a_model_that_cannot_be_loaded_is_not_promoted(
+    house: StartHouse,  # noqa: F811
+    tiny_model: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    install(tmp_path, tiny_model, "old", "new")
+    graph = tmp_path / "models" / "new" / "t2s_decode.onnx"
+    graph.write_bytes(b"x" * graph.stat().st_size)
+    enrol(tmp_path)
+    home = await house(model="old")
+    status, refused = await home.ask("POST", "/v1/models/new/promote")
+    assert (status, refused["error"]["code"]) == (409, "model_unusable")
+    assert "t2s_decode.onnx" in refused["error"]["message"]
+    body = {"weights": {"old": 90, "new": 10}}
+    assert (await home.ask("PUT", "/v1/models/traffic", json=body))[0] == 409
+    assert (await home.ask("GET", "/v1/models/traffic"))[1]["weights"] == {"old": 1}
+    assert (await home.ask("GET", "/v1/models/new"))[1]["state"] == "failed"
+    assert await home.say("One.") == (200, "onnxruntime", "old")
+    assert await home.say("Two.", model="new") == (200, "onnxruntime", "old")
+
+
 async def test_traffic_is_shared_and_a_request_may_name_its_model(
     house: StartHouse,  # noqa: F811
     tiny_model: Path,  # noqa: F811
