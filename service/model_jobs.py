@@ -207,9 +207,10 @@ class ModelJobs:
 
     async def drop(self, job: InstallJob, error: ServiceError | None = None) -> None:
         """End a job that has not been started: an upload that broke off."""
-        job.state = "failed" if error is not None else "cancelled"
-        job.error = None if error is None else {"code": error.code, "message": str(error)}
+        if error is not None:
+            _fail(job, error)
         await self._clear(job)
+        job.state = "failed" if error is not None else "cancelled"
 
     async def close(self) -> None:
         """Cancel what is being installed."""
@@ -229,30 +230,37 @@ class ModelJobs:
         task.add_done_callback(lambda done: self._tasks.pop(job.id, None))
 
     async def _run(self, job: InstallJob, prepare: Callable[[], Awaitable[None]]) -> None:
+        ended = "failed"
         try:
             async with self._turn:
                 job.state = "running"
                 await prepare()
-                job.at("install", 100, "checking and moving the model")
-                about = about_file(job.name, job.created, job.source)
-                await asyncio.to_thread(write_file, job.work / "model" / ABOUT, about)
-                model = await asyncio.to_thread(self._store.install, job.work / "model", job.name)
-            job.model, job.state, job.message = model.id, "done", "installed"
-            _LOGGER.info("model %r is installed as %s", job.name, model.id)
+                await self._install(job)
+            ended = "done"
         except asyncio.CancelledError:
-            job.state, job.message = "cancelled", "cancelled"
+            ended, job.message = "cancelled", "cancelled"
             raise
         except ServiceError as error:
-            self._failed(job, error)
+            _fail(job, error)
         except (OSError, CheckpointError) as error:
             failed = InstallFailed(_named(error))
             failed.code = getattr(error, "code", "storage_failed")
-            self._failed(job, failed)
+            _fail(job, failed)
         except Exception:
             _LOGGER.exception("model %r: installing failed", job.name)
-            self._failed(job, InstallFailed("installing failed; the log says why"))
+            _fail(job, InstallFailed("installing failed; the log says why"))
         finally:
-            await asyncio.shield(self._clear(job))
+            # Who reads that it has ended may count on its folder being gone.
+            await self._clear(job)
+            job.state = ended
+
+    async def _install(self, job: InstallJob) -> None:
+        job.at("install", 100, "checking and moving the model")
+        about = about_file(job.name, job.created, job.source)
+        await asyncio.to_thread(write_file, job.work / "model" / ABOUT, about)
+        model = await asyncio.to_thread(self._store.install, job.work / "model", job.name)
+        job.model, job.message = model.id, "installed"
+        _LOGGER.info("model %r is installed as %s", job.name, model.id)
 
     async def _convert(
         self, job: InstallJob, t2s: Path, sovits: Path, given: Path, precision: str
@@ -267,15 +275,16 @@ class ModelJobs:
         how = ("--out", job.work / "model", "--precision", precision, "--progress", "json")
         await run_child("convert", *files, *how, tell=tell)
 
-    def _failed(self, job: InstallJob, error: ServiceError) -> None:
-        job.state, job.message = "failed", str(error)
-        job.error = {"code": error.code, "message": str(error)}
-        _LOGGER.error("model %r cannot be installed (%s): %s", job.name, error.code, error)
-
     async def _clear(self, job: InstallJob) -> None:
-        await asyncio.to_thread(shutil.rmtree, job.work, ignore_errors=True)
+        # Shielded: a second cancellation must not leave the folder behind.
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, job.work, ignore_errors=True))
         if (lock := self._locks.pop(job.id, None)) is not None:
             lock.close()
+
+
+def _fail(job: InstallJob, error: ServiceError) -> None:
+    job.message, job.error = str(error), {"code": error.code, "message": str(error)}
+    _LOGGER.error("model %r cannot be installed (%s): %s", job.name, error.code, error)
 
 
 def check_precision(precision: str) -> str:
