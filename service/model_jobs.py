@@ -207,10 +207,8 @@ class ModelJobs:
 
     async def drop(self, job: InstallJob, error: ServiceError | None = None) -> None:
         """End a job that has not been started: an upload that broke off."""
-        if error is not None:
-            _fail(job, error)
         await self._clear(job)
-        job.state = "failed" if error is not None else "cancelled"
+        _end(job, "failed" if error is not None else "cancelled", error)
 
     async def close(self) -> None:
         """Cancel what is being installed."""
@@ -230,7 +228,7 @@ class ModelJobs:
         task.add_done_callback(lambda done: self._tasks.pop(job.id, None))
 
     async def _run(self, job: InstallJob, prepare: Callable[[], Awaitable[None]]) -> None:
-        ended = "failed"
+        ended, failure = "failed", None
         try:
             async with self._turn:
                 job.state = "running"
@@ -241,18 +239,17 @@ class ModelJobs:
             ended, job.message = "cancelled", "cancelled"
             raise
         except ServiceError as error:
-            _fail(job, error)
+            failure = error
         except (OSError, CheckpointError) as error:
-            failed = InstallFailed(_named(error))
-            failed.code = getattr(error, "code", "storage_failed")
-            _fail(job, failed)
+            failure = InstallFailed(_named(error))
+            failure.code = getattr(error, "code", "storage_failed")
         except Exception:
             _LOGGER.exception("model %r: installing failed", job.name)
-            _fail(job, InstallFailed("installing failed; the log says why"))
+            failure = InstallFailed("installing failed; the log says why")
         finally:
             # Who reads that it has ended may count on its folder being gone.
             await self._clear(job)
-            job.state = ended
+            _end(job, ended, failure)
 
     async def _install(self, job: InstallJob) -> None:
         job.at("install", 100, "checking and moving the model")
@@ -282,9 +279,11 @@ class ModelJobs:
             lock.close()
 
 
-def _fail(job: InstallJob, error: ServiceError) -> None:
-    job.message, job.error = str(error), {"code": error.code, "message": str(error)}
-    _LOGGER.error("model %r cannot be installed (%s): %s", job.name, error.code, error)
+def _end(job: InstallJob, state: str, error: ServiceError | None) -> None:
+    if error is not None:
+        job.message, job.error = str(error), {"code": error.code, "message": str(error)}
+        _LOGGER.error("model %r cannot be installed (%s): %s", job.name, error.code, error)
+    job.state = state
 
 
 def check_precision(precision: str) -> str:
