@@ -24,6 +24,7 @@ PLACES = (
 )  # decided by the machine or container, not by the user's options
 BACKENDS = ("auto", "onnxruntime", "tensorrt")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -76,6 +77,22 @@ class Settings:
         "",
         vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
         "hub to download models from when asked to; empty: HF_ENDPOINT, or the library's own",
+    )
+    remote_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "another box's service that speaks first, such as http://192.168.1.9:9880; empty: none",
+    )
+    remote_token: str = _setting("", str, "bearer token of that service", secret=True)
+    remote_mac: str = _setting(
+        "",
+        vol.Match(r"^([0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5})?$"),
+        "hardware address of that box, to wake it up when it is wanted; empty: never",
+    )
+    stt_url: str = _setting(
+        "",
+        vol.Match(r"^(tcp://[^\s/:]+:[0-9]{1,5})?$"),
+        "Wyoming speech-to-text server that suggests transcripts, such as tcp://192.168.1.9:10300",
     )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
@@ -138,6 +155,10 @@ class Settings:
         "", str, "long-lived access token of that Home Assistant", secret=True
     )
     log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
+    log_format: str = _setting(
+        "text", vol.In(LOG_FORMATS), "lines for a person, or a JSON object each"
+    )
+    log_text: bool = _setting(False, vol.Boolean(), "also log what is announced")
 
 
 _FIELDS = {item.name: item for item in dataclasses.fields(Settings)}
@@ -166,6 +187,11 @@ def load_settings(
             settings, home_assistant_url=SUPERVISOR, home_assistant_token=supervisor
         )
     return settings
+
+
+def supervisor_token(environment: Mapping[str, str] | None = None) -> str:
+    """What this app says to Home Assistant's Supervisor; empty where there is none."""
+    return (os.environ if environment is None else environment).get("SUPERVISOR_TOKEN", "")
 
 
 def _parse_flags(arguments: Sequence[str]) -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from service import __version__
+from service.durable import write_file
 from service.jobs import JobQueue
 from service.ladder import Ladder
+from service.metrics import LastAnswer
 from service.model_fleet import ModelFleet
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass
@@ -23,6 +29,7 @@ class Health:
         models: the models that clone.
         ready: the self-test has been spoken.
         failure: why the service is not ready, for a person.
+        last: tells the latest answer that was spoken.
     """
 
     server_id: str
@@ -32,6 +39,7 @@ class Health:
     ready: bool = False
     failure: str | None = None
     started: float = field(default_factory=monotonic)
+    last: Callable[[], LastAnswer | None] = lambda: None
 
     @property
     def rung(self) -> str:
@@ -65,6 +73,7 @@ class Health:
             "rungs": self.ladder.snapshot(),
             "model": model,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
+            "last": last.as_dict() if (last := self.last()) is not None else None,
             "uptime": round(monotonic() - self.started, 1),
         }
 
@@ -72,15 +81,16 @@ class Health:
 def read_server_id(data: Path) -> str:
     """The id kept in the data folder; made on the first start.
 
-    Raises:
-        OSError: the folder cannot be written.
+    Where the folder cannot be written the id is one for this start only: a house with a broken disk
+    still has a voice.
     """
-    data.mkdir(parents=True, exist_ok=True)
     path = data / "server_id"
-    if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
-        return kept
     fresh = uuid.uuid4().hex
-    part = path.with_suffix(".part")
-    part.write_text(fresh + "\n", encoding="ascii")
-    part.replace(path)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
+            return kept
+        write_file(path, f"{fresh}\n".encode("ascii"))
+    except OSError as error:
+        _LOGGER.error("the data folder cannot be written, nothing will be kept: %s", error)
     return fresh

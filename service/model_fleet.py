@@ -19,6 +19,7 @@ from service.model_metrics import ModelMetrics
 from service.model_rung import ModelRung
 from service.model_traffic import Traffic
 from service.models import FOREIGN, ModelStore
+from service.remote import RemoteRung
 from service.rung_worker import Rung
 from service.voice import Voice, VoiceFacts
 from service.voices import VoiceStore
@@ -37,6 +38,7 @@ class ModelFleet:
         metrics: where to count.
         backend: who runs the networks: a backend's name, or `auto`.
         in_memory: models that may be in memory at a time.
+        remote: another box that speaks rather than the models here, None where there is none.
         unload_after: minutes after its last sentence that a model leaves the memory; 0 for never.
     """
 
@@ -48,22 +50,31 @@ class ModelFleet:
         backend: str = "auto",
         in_memory: int = 2,
         unload_after: float = 0.0,
+        remote: RemoteRung | None = None,
     ) -> None:
         self.store = store
         self._metrics = metrics
         self._backend = "onnxruntime" if backend == "auto" else backend
         self._in_memory = in_memory
         self._unload_after = unload_after * 60
+        self._remote = remote
         self._rungs: dict[str, ModelRung] = {}
         self._failed_at: dict[str, float] = {}
         self._lock = threading.Lock()
         self._voices: VoiceStore | None = None
         self._ladder: Ladder | None = None
+        self._above: Sequence[Rung] = ()
         self._below: Sequence[Rung] = ()
 
-    def join(self, ladder: Ladder, voices: VoiceStore, below: Sequence[Rung]) -> None:
-        """Put the models into the ladder, above the rungs `below`."""
-        self._ladder, self._voices, self._below = ladder, voices, below
+    def join(
+        self,
+        ladder: Ladder,
+        voices: VoiceStore,
+        below: Sequence[Rung],
+        above: Sequence[Rung] = (),
+    ) -> None:
+        """Put the models into the ladder, between the rungs `above` and `below`."""
+        self._ladder, self._voices, self._above, self._below = ladder, voices, above, below
         self.store.changed = self.arrange
         self.arrange()
 
@@ -79,7 +90,7 @@ class ModelFleet:
             for rung in ranked[: self._in_memory]:
                 if share(rung.model_id) and rung.state == "unloaded":
                     rung.expect()
-            self._ladder.arrange([*ranked, *self._below])
+            self._ladder.arrange([*self._above, *ranked, *self._below])
         for rung in gone:
             rung.retire()
             self._metrics.forget(rung.model_id)
@@ -107,6 +118,8 @@ class ModelFleet:
 
     def speaker(self, voice_id: str, facts: VoiceFacts) -> tuple[str | None, str]:
         """Who speaks a voice, for `VoiceStore`: the rung, and what its sound depends on."""
+        if self._remote is not None:
+            return self._remote.name, self._remote.identity
         traffic = self.store.traffic
         model = self.store.get(facts.model)
         if model is None and traffic.sticky == "request" and len(traffic.weights) > 1:

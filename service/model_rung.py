@@ -30,13 +30,15 @@ from engines.prompt import closed_text
 from engines.text import LANGUAGES, phonemize
 from service.installed_model import InstalledModel
 from service.jobs import Utterance
-from service.rung_worker import Cancelled
+from service.rung_worker import Bounds, Cancelled
 from service.voice import StorageFailed, Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 PROMPTS_IN_MEMORY = 16
 PATIENCE = 60.0  # seconds; a long sentence takes a CPU tens of them
+# Slower than this, and sentence after sentence, is a machine that has other things to do.
+BOUNDS = Bounds(first_audio=20.0, real_time_factor=6.0)
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class ModelRung:
 
     languages = tuple(LANGUAGES)
     patience = PATIENCE
+    bounds = BOUNDS
 
     def __init__(
         self,
@@ -93,12 +96,17 @@ class ModelRung:
         self._retired = False
         self._loading = threading.Lock()
         self._speaking = threading.Lock()
-        self._prompts: OrderedDict[tuple[str, str], VoicePrompt] = OrderedDict()
+        self._prompts: OrderedDict[tuple[str, str, str | None], VoicePrompt] = OrderedDict()
 
     @property
     def model_id(self) -> str:
         """Which model it speaks."""
         return self.model.id
+
+    @property
+    def ready(self) -> bool:
+        """Whether it could speak now, be it that a sentence must load it first."""
+        return self.state in ("ready", "unloaded")
 
     @property
     def state(self) -> str:
@@ -199,7 +207,7 @@ class ModelRung:
         sentences = phonemize(utterance.text, _general(utterance.language), symbols)
         yield from loaded.synthesizer.speak(
             sentences,
-            self._prompt(voice, loaded),
+            self._prompt(voice, utterance.style, loaded),
             utterance.sampling.params(utterance.speed),
             streaming=Streaming(),
             pause=0.0,  # between sentences the service pauses
@@ -221,20 +229,24 @@ class ModelRung:
     def _cloned(self) -> list[Voice]:
         return [voice for voice in self._voices.usable() if voice.facts is not None]
 
-    def _prompt(self, voice: Voice, loaded: _Loaded) -> VoicePrompt:
-        """The voice as the model takes it: from memory, from the disk, or made now."""
-        key = (voice.id, voice.source)
+    def _prompt(self, voice: Voice, style: str | None, loaded: _Loaded) -> VoicePrompt:
+        """The voice as the model takes it: from memory, from the disk, or made now.
+
+        A style that was deleted since the request came leaves it to the voice's main reference.
+        """
+        style = style if style in voice.styles else None
+        key = (voice.id, voice.source, style)
         if key in self._prompts:
             self._prompts.move_to_end(key)
             return self._prompts[key]
-        prompt = self._stored(voice) or self._made(voice, loaded)
+        prompt = self._stored(voice, style) or self._made(voice, style, loaded)
         self._prompts[key] = prompt
         while len(self._prompts) > PROMPTS_IN_MEMORY:
             self._prompts.popitem(last=False)
         return prompt
 
-    def _stored(self, voice: Voice) -> VoicePrompt | None:
-        path = self._voices.prompt(voice, self.model.facts.identity)
+    def _stored(self, voice: Voice, style: str | None) -> VoicePrompt | None:
+        path = self._voices.prompt(voice, self.model.facts.identity, style)
         if path is None:
             return None
         try:
@@ -243,16 +255,17 @@ class ModelRung:
             _LOGGER.warning("the prompt of voice %s is made anew: %s", voice.id, error)
             return None
 
-    def _made(self, voice: Voice, loaded: _Loaded) -> VoicePrompt:
+    def _made(self, voice: Voice, style: str | None, loaded: _Loaded) -> VoicePrompt:
         assert voice.facts is not None
-        recording = load_recording(io.BytesIO(self._voices.reference(voice.id)))
-        said = closed_text(voice.facts.transcript, voice.facts.language)
-        text = phonemize(said, voice.facts.language, loaded.synthesizer.model.symbols)
+        said = voice.facts.style(style) or voice.facts
+        recording = load_recording(io.BytesIO(self._voices.reference(voice.id, style)))
+        transcript = closed_text(said.transcript, said.language)
+        text = phonemize(transcript, said.language, loaded.synthesizer.model.symbols)
         prompt = loaded.enroller.enrol([recording], text)
         with tempfile.TemporaryDirectory() as folder, contextlib.suppress(OSError, StorageFailed):
             path = Path(folder) / "prompt.npz"
             prompt.save(path)
-            self._voices.keep_prompt(voice, self.model.facts.identity, path.read_bytes())
+            self._voices.keep_prompt(voice, self.model.facts.identity, path.read_bytes(), style)
         return prompt
 
 

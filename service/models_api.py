@@ -19,7 +19,7 @@ from service.model_jobs import ModelJobs, check_precision
 from service.model_traffic import MOST_WEIGHT, STICKY, weight
 from service.model_uploads import receive
 from service.requests import check, read_json
-from service.voices_api import refuse_foreign_page
+from service.voice_forms import refuse_foreign_page
 
 _LIMITS: dict[str, Any] = {
     "source": ["folder", "hub"],

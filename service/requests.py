@@ -20,11 +20,13 @@ from service.ladder import Fallback
 from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling
 from service.speaking import Speaking
 from service.speech import FASTEST, SLOWEST, SpeechRequest
+from service.steady import steady
+from service.voice import folded
+from service.voice_folder import LONGEST_STYLE
 
 MOST_TEXTS = 500  # of one batch to prerender
 LONGEST_EXPIRY = 86_400.0  # seconds
 LONGEST_PAUSE = LONGEST_LEAD_IN = 5.0  # seconds
-LONGEST_STYLE = 30  # characters
 
 
 def _number(value: object) -> float:
@@ -63,7 +65,7 @@ VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("pause"): vol.All(_number, vol.Range(0, LONGEST_PAUSE)),
     vol.Optional("lead_in"): vol.All(_number, vol.Range(0, LONGEST_LEAD_IN)),
     vol.Optional("chime"): vol.Match(NAME.pattern + r"\Z"),
-    vol.Optional("style"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE)),
+    vol.Optional("style"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE), folded),
     vol.Optional("model"): vol.All(str, vol.Length(max=100)),
 }
 # OpenAI's clients send these; one way to stream is what there is.
@@ -123,7 +125,7 @@ _SAMPLING = [field.name for field in dataclasses.fields(Sampling)]
 
 async def encoded(speaking: Speaking, encoder: Encoder) -> AsyncIterator[bytes]:
     """The answer's bytes as they are made; encoding does not hold up the event loop."""
-    async for chunk in speaking.chunks():
+    async for chunk in steady(speaking.chunks()):
         if data := await asyncio.to_thread(encoder.encode, chunk):
             yield data
     if data := await asyncio.to_thread(encoder.finish):

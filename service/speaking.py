@@ -68,6 +68,11 @@ class Speaking:
         self._pause = sentence_pause
         self._before = before
 
+    @property
+    def speech_seconds(self) -> float:
+        """Speech handed out so far."""
+        return sum(len(each.samples) / each.sample_rate for each in self.speech)
+
     async def chunks(self) -> AsyncIterator[AudioChunk]:
         """The audio as it is made, with a pause between sentences."""
         for audio in self._before:

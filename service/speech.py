@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from engines.audio import AudioChunk
 from engines.plain import SPEECH_LEVEL, language_of, speech_level
+from service.account import Account
 from service.cache import ClipCache
 from service.chimes import RATE as CHIME_RATE
 from service.chimes import Chimes
@@ -22,7 +22,8 @@ from service.errors import BadRequest, LanguageUnavailable, ServiceError, Synthe
 from service.installed_model import InstalledModel
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
-from service.metrics import Metrics
+from service.logs import Trace, current, hide, new_trace, traced
+from service.metrics import LastAnswer, Metrics
 from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking, silence
@@ -57,6 +58,7 @@ class SpeechRequest:
         lead_in: seconds of silence before the first sound, for players that swallow it.
         chime: name of a chime that plays while the speech is being made, None for none.
         style: name of one of the voice's further references, None for its main one.
+        relayed: another box asks; it must be spoken here.
     """
 
     text: str | AsyncIterator[str]
@@ -75,6 +77,7 @@ class SpeechRequest:
     lead_in: float = 0.0
     chime: str | None = None
     style: str | None = None
+    relayed: bool = False
 
 
 class Speech:
@@ -128,26 +131,30 @@ class Speech:
         Raises:
             ServiceError: the request cannot be taken (its fields, the queue) or spoken.
         """
-        outcome = "cancelled"
-        try:
-            async with self._answer(request) as speaking:
-                yield speaking
-            if speaking.complete:
-                outcome = "done"
-            self._measure(request, speaking)
-        except ServiceError as error:
-            outcome = error.code
-            raise
-        finally:
-            self._metrics.requests.labels(request.door, outcome).inc()
+        door = current()
+        with traced(Trace(door.id) if door is not None else new_trace()):
+            account = Account(request.door)
+            try:
+                async with self._answer(request) as speaking:
+                    account.speaking = speaking
+                    yield speaking
+                if speaking.complete:
+                    account.outcome = "done"
+                self._measure(request, speaking)
+            except ServiceError as error:
+                account.outcome = error.code
+                raise
+            finally:
+                account.close(self._metrics)
 
     @contextlib.asynccontextmanager
     async def _answer(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
         voice = self._voices.get(request.voice)
         self._check(request, voice)
         before = await self._before(request, voice)
+        trace = current() or new_trace()
         job = Job(
-            uuid.uuid4().hex[:12],
+            trace.id,
             priority=request.priority,
             client=f"{request.door} {request.client}",
             expires=request.expires,
@@ -157,18 +164,22 @@ class Speech:
         clip: Path | None = None
         said: list[Utterance] = []
         if isinstance(request.text, str):
+            hide(request.text)
             sentences = cut(request.text, self._max_text)
             said = [self._utterance(text, request, voice, model) for text in sentences]
             clip = self._clip(said, request, voice, model)
             chunks = None if request.fresh else await self._remembered(clip)
+            if not request.fresh:
+                self._metrics.looked_up(found=chunks is not None)
             if chunks is not None:
                 first = await anext(chunks)
                 yield Speaking(job.id, job.queued, voice, chunks, first, 0.0, before)
                 return
         async with self._spoken(job, request, voice, said, model, before) as speaking:
             yield speaking
-        meant = {model.id if model is not None else None}
-        as_asked = speaking.complete and speaking.rungs == {voice.rung} and speaking.models == meant
+        # Another box says None: whom it lets speak is its own affair.
+        meant = speaking.models <= {None, model.id if model is not None else None}
+        as_asked = speaking.complete and speaking.rungs == {voice.rung} and meant
         if clip is not None and as_asked and self._voices.is_current(voice):
             self._keep(clip, speaking.speech, voice)
 
@@ -214,6 +225,8 @@ class Speech:
             yield Speaking(job.id, job.queued, voice, chunks, first, pause, before)
         finally:
             self._queue.cancel(job)
+            if job.started is not None:
+                self._metrics.waited(job.priority.name.lower(), job.started - job.queued)
             if reader is not None:
                 reader.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -248,6 +261,7 @@ class Speech:
     def _utterance(
         self, text: str, request: SpeechRequest, voice: Voice, model: InstalledModel | None
     ) -> Utterance:
+        hide(text)
         language = request.language or language_of(text, self._language)
         return Utterance(
             text,
@@ -257,6 +271,7 @@ class Speech:
             request.fallback,
             request.sampling,
             request.style,
+            request.relayed,
             model.id if model is not None else "",
         )
 
@@ -272,7 +287,9 @@ class Speech:
         # The plain voice draws nothing.
         drawn = None if voice.facts is None else [*astuple(request.sampling), request.style]
         # Not the revision: with shares dealt by request, one voice sounds in several models.
-        sound = [voice.source, model.sound] if model is not None else [voice.revision]
+        sound = [voice.revision]
+        if model is not None:
+            sound = [voice.source, voice.rung or "", model.sound]
         return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
@@ -304,7 +321,7 @@ class Speech:
             job.deliver(error)
             self._queue.cancel(job)
         except Exception:
-            _LOGGER.exception("request %s: its text could not be read", job.id)
+            _LOGGER.exception("the text could not be read")
             job.deliver(SynthesisFailed("the text could not be read; the log says why"))
             self._queue.cancel(job)
 
@@ -312,20 +329,16 @@ class Speech:
         rung, first = speaking.rung, speaking.first_sound
         took = monotonic() - speaking.begun
         self._metrics.rungs.labels(speaking.voice.id, rung).inc()
-        self._metrics.audio_seconds.labels(rung).inc(speaking.seconds)
+        self._metrics.audio_seconds.labels(rung).inc(speaking.speech_seconds)
+        self._metrics.last = LastAnswer(rung, first, speaking.seconds)
         if speaking.complete and speaking.speech:
             self._levels[speaking.voice.id] = _level(speaking.speech)
         if first is not None:
             self._metrics.first_audio.labels(rung).observe(first)
         if speaking.model is not None:
-            self._metrics.models.spoke(speaking.model, first, took, speaking.seconds)
-        if speaking.complete and speaking.seconds and isinstance(request.text, str):
-            self._metrics.real_time_factor.labels(rung).observe(took / speaking.seconds)
-        _LOGGER.info(
-            "request %s by %s: voice %s, rung %s, %.2f s of audio, heard after %.0f ms, all %.2f s",
-            *(speaking.id, request.door, speaking.voice.id, rung, speaking.seconds),
-            *((first or 0.0) * 1000, took),
-        )
+            self._metrics.models.spoke(speaking.model, first, took, speaking.speech_seconds)
+        if speaking.complete and speaking.speech_seconds and isinstance(request.text, str):
+            self._metrics.real_time_factor.labels(rung).observe(took / speaking.speech_seconds)
 
 
 async def _from_cache(found: Iterator[AudioChunk]) -> AsyncIterator[SpokenChunk]:
