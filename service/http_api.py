@@ -18,6 +18,7 @@ from service.health import Health
 from service.http_audio import stream_answer
 from service.http_trace import tell_id, trace_requests
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
+from service.models_api import ModelsApi
 from service.openapi import document
 from service.prerender import Prerenderer
 from service.remote import RELAYED
@@ -37,7 +38,7 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, chimes, prerenderer, health, metrics: the parts that answer.
+        speech, voices, clips, chimes, prerenderer, health, metrics, models: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
         transcripts: suggests what a recording says, None where nobody can.
@@ -52,6 +53,7 @@ class HttpApi:
         prerenderer: Prerenderer,
         health: Health,
         metrics: Metrics,
+        models: ModelsApi,
         *,
         sample_rate: int,
         token: str,
@@ -65,6 +67,7 @@ class HttpApi:
         self._health = health
         self._sample_rate = sample_rate
         self._metrics = metrics
+        self._models = models
         self._token = token
         self._transcripts = transcripts
 
@@ -88,7 +91,8 @@ class HttpApi:
                 web.get("/v1/chimes", self._get_chimes),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices, self._transcripts).routes(),
+                *VoicesApi(self._voices, self._health.models.store, self._transcripts).routes(),
+                *self._models.routes(),
                 *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
                 web.get("/metrics", self._get_metrics),
                 web.get("/openapi.json", self._get_description),

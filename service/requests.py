@@ -52,10 +52,10 @@ VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("lead_in"): vol.All(number, vol.Range(0, LONGEST_LEAD_IN)),
     vol.Optional("chime"): vol.Match(NAME.pattern + r"\Z"),
     vol.Optional("style"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE), style_name),
+    vol.Optional("model"): vol.All(str, vol.Length(max=100)),
 }
-# OpenAI's clients send these; one model and one way to stream are what there is.
+# OpenAI's clients send these; one way to stream is what there is.
 _OPENAI_FIELDS: dict[Any, Any] = {
-    vol.Optional("model"): str,
     vol.Optional("instructions"): str,
     vol.Optional("stream_format"): "audio",
 }
@@ -102,6 +102,7 @@ def speech_request(
         lead_in=fields.get("lead_in", 0.0),
         chime=fields.get("chime"),
         style=fields.get("style"),
+        model=fields.get("model"),
     )
 
 
@@ -144,6 +145,7 @@ _LIMITS: dict[str, Any] = {
     "speed": [SLOWEST, FASTEST],
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,
+    "model": 100,
     "priority": [each.name.lower() for each in Priority],
     "fallback": [each.name.lower() for each in Fallback],
     "texts": MOST_TEXTS,

@@ -120,6 +120,7 @@ CHANGE = vol.Schema(
         vol.Optional("name"): line(LONGEST_NAME),
         vol.Optional("language"): _language,
         vol.Optional("transcript"): line(LONGEST_TRANSCRIPT),
+        vol.Optional("model"): vol.Any(None, str),
         vol.Optional("consent_name"): line(LONGEST_PERSON),
         vol.Optional("consent"): _confirmed,
     }
