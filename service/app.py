@@ -169,14 +169,14 @@ def create_app(
     )
     bridge = None
     if settings.mqtt_host:
-        bridge = make_bridge(settings, speech, voices, clips, health)
+        bridge = make_bridge(settings, speech, voices, clips, health, models=model_ids)
 
     async def join_house() -> None:
         """Take the broker that Supervisor knows, where the user has named none."""
         nonlocal bridge
         found = await Supervisor(supervisor).with_broker(settings)
         try:
-            joined = make_bridge(found, speech, voices, clips, health)
+            joined = make_bridge(found, speech, voices, clips, health, models=model_ids)
         except OSError as error:
             _LOGGER.error("the MQTT bridge cannot start: %s", error)
             return
