@@ -167,6 +167,9 @@ def create_app(
     discovery = Discovery(
         health.server_id, addresses, {kind: port for kind, port in ports.items() if port}
     )
+    def model_ids() -> list[str]:
+        return [model.id for model in models.store.all()]
+
     bridge = None
     if settings.mqtt_host:
         bridge = make_bridge(settings, speech, voices, clips, health, models=model_ids)
