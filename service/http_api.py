@@ -18,6 +18,8 @@ from service.health import Health
 from service.http_audio import stream_answer
 from service.http_trace import tell_id, trace_requests
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
+from service.models_api import ModelsApi
+from service.openapi import document
 from service.prerender import Prerenderer
 from service.remote import RELAYED
 from service.requests import PRERENDER, SPEECH, check, read_json, speech_request
@@ -36,7 +38,7 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, chimes, prerenderer, health, metrics: the parts that answer.
+        speech, voices, clips, chimes, prerenderer, health, metrics, models: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
         transcripts: suggests what a recording says, None where nobody can.
@@ -51,6 +53,7 @@ class HttpApi:
         prerenderer: Prerenderer,
         health: Health,
         metrics: Metrics,
+        models: ModelsApi,
         *,
         sample_rate: int,
         token: str,
@@ -64,6 +67,7 @@ class HttpApi:
         self._health = health
         self._sample_rate = sample_rate
         self._metrics = metrics
+        self._models = models
         self._token = token
         self._transcripts = transcripts
 
@@ -87,9 +91,11 @@ class HttpApi:
                 web.get("/v1/chimes", self._get_chimes),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices, self._transcripts).routes(),
+                *VoicesApi(self._voices, self._health.models.store, self._transcripts).routes(),
+                *self._models.routes(),
                 *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
                 web.get("/metrics", self._get_metrics),
+                web.get("/openapi.json", self._get_description),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
                 web.get("/", self._get_page),
@@ -165,6 +171,9 @@ class HttpApi:
     async def _get_metrics(self, request: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
         return web.Response(body=self._metrics.exposition(), headers=headers)
+
+    async def _get_description(self, request: web.Request) -> web.Response:
+        return web.json_response(document())
 
     async def _get_page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")

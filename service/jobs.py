@@ -57,6 +57,7 @@ class Utterance:
         sampling: how a model draws it.
         style: which of the voice's further references; None for its main one.
         relayed: another box asks; it must be spoken here.
+        model: id of the model that shall speak a cloned voice; empty for any.
     """
 
     text: str
@@ -67,14 +68,16 @@ class Utterance:
     sampling: Sampling = AS_USUAL
     style: str | None = None
     relayed: bool = False
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenChunk:
-    """A piece of audio and the rung of the ladder that made it."""
+    """A piece of audio, the rung of the ladder that made it, and its model if it has one."""
 
     audio: AudioChunk
     rung: str
+    model: str | None = None
 
 
 Speak = Callable[[Utterance, Callable[[], bool]], Iterator[SpokenChunk]]
