@@ -167,6 +167,7 @@ def create_app(
     discovery = Discovery(
         health.server_id, addresses, {kind: port for kind, port in ports.items() if port}
     )
+
     def model_ids() -> list[str]:
         return [model.id for model in models.store.all()]
 
