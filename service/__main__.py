@@ -17,7 +17,7 @@ from aiohttp import web
 
 from engines.errors import EngineError
 from service.app import create_app
-from service.config import ConfigError, Settings, load_settings
+from service.config import ConfigError, Settings, load_settings, supervisor_token
 from service.import_voices import import_voices
 from service.voices import VoiceStore
 
@@ -75,7 +75,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = create_app(settings)
+    app = create_app(settings, supervisor=supervisor_token())
     # Without handler_cancellation a client that leaves before the first byte would go unnoticed.
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS)
     await runner.setup()

@@ -27,6 +27,7 @@ from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
+from service.supervisor_discovery import SupervisorDiscovery
 from service.voices import VoiceStore
 from service.wyoming_server import WyomingServer
 
@@ -42,13 +43,17 @@ def plain_only() -> Sequence[Rung]:
 
 
 def create_app(
-    settings: Settings, make_rungs: Callable[[], Sequence[Rung]] = plain_only
+    settings: Settings,
+    make_rungs: Callable[[], Sequence[Rung]] = plain_only,
+    *,
+    supervisor: str = "",
 ) -> web.Application:
     """The whole service as one application.
 
     Args:
         settings: what the user set.
         make_rungs: makes the ladder's rungs, the best first; may take its time.
+        supervisor: what we say to Home Assistant's Supervisor where it runs us; else empty.
 
     Raises:
         OSError: the data folder cannot be written.
@@ -105,6 +110,7 @@ def create_app(
         metrics,
         sample_rate=settings.sample_rate,
         token=token,
+        ingress=bool(supervisor),
     )
     app = api.application()
     app[HEALTH] = health
@@ -139,6 +145,9 @@ def create_app(
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
+        if supervisor:
+            told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
+            tasks.append(asyncio.create_task(told.tell()))
         yield
         if bridge is not None:
             await bridge.stop()

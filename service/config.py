@@ -153,6 +153,11 @@ def load_settings(
     return settings
 
 
+def supervisor_token(environment: Mapping[str, str] | None = None) -> str:
+    """What this app says to Home Assistant's Supervisor; empty where there is none."""
+    return (os.environ if environment is None else environment).get("SUPERVISOR_TOKEN", "")
+
+
 def _parse_flags(arguments: Sequence[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(
         prog="python -m service", description="Speech service for a home.", allow_abbrev=False

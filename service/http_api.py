@@ -35,6 +35,7 @@ class HttpApi:
         speech, voices, clips, prerenderer, health, metrics: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
+        ingress: whether Home Assistant's Supervisor may pass on requests without the token.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class HttpApi:
         *,
         sample_rate: int,
         token: str,
+        ingress: bool = False,
     ) -> None:
         self._speech = speech
         self._voices = voices
@@ -57,6 +59,7 @@ class HttpApi:
         self._sample_rate = sample_rate
         self._metrics = metrics
         self._token = token
+        self._ingress = ingress
 
     def application(self) -> web.Application:
         """The aiohttp application with all routes."""
@@ -65,7 +68,8 @@ class HttpApi:
             return await stream_speech(request, self._speech, self.encoder)
 
         app = web.Application(
-            middlewares=[errors_as_json, token_check(self._token)], client_max_size=MAX_BODY
+            middlewares=[errors_as_json, token_check(self._token, ingress=self._ingress)],
+            client_max_size=MAX_BODY,
         )
         app.add_routes(
             [
