@@ -55,7 +55,8 @@ COPY service /build/service
 RUN pip install --no-cache-dir --no-build-isolation --no-deps --target /app /build
 
 FROM base AS runtime
-ENV PYTHONPATH=/app \
+ENV ORT_DISABLE_TELEMETRY=1 \
+    PYTHONPATH=/app \
     GPTSOVITS_DATA=/data \
     GPTSOVITS_HOST=0.0.0.0 \
     GPTSOVITS_WYOMING_PORT=10200

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from engines.errors import EngineError
 from service.app import create_app
-from service.config import ConfigError, Settings, load_settings, supervisor_token
+from service.config import ConfigError, Settings, keep_private, load_settings, supervisor_token
 from service.import_voices import import_voices
 from service.voices import VoiceStore
 
@@ -26,6 +26,7 @@ DRAIN_SECONDS = 30.0
 
 def main() -> int:
     """Run the service; returns the process's exit status."""
+    keep_private()
     arguments = sys.argv[1:]
     folder = None
     if arguments[:1] == ["import-voices"]:

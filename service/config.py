@@ -153,6 +153,11 @@ def load_settings(
     return settings
 
 
+def keep_private() -> None:
+    """Tell ONNX Runtime, before it is imported, to send its maker no statistics of this home."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def supervisor_token(environment: Mapping[str, str] | None = None) -> str:
     """What this app says to Home Assistant's Supervisor; empty where there is none."""
     return (os.environ if environment is None else environment).get("SUPERVISOR_TOKEN", "")

@@ -1,7 +1,7 @@
-"""What starts in the container: become an ordinary user, then the service with the same arguments.
+"""What starts in the container: becomes an ordinary user, then the service with the same arguments.
 
-Supervisor starts an app as root and mounts a `/data` that only root may write, so the service cannot
-be an ordinary user from the start. Compose names the user itself; then nothing is done here.
+Supervisor starts an app as root and mounts a `/data` that only root may write, so the service
+cannot be an ordinary user from the start. Compose names the user itself; then nothing is done here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> int:
             become_ordinary()
         except PermissionError as error:
             print(
-                f"the container was started as root without the right to become user {USER} ({error}); "
+                f"the container was started as root, but may not become user {USER} ({error}); "
                 f"start it with --user {USER}:{USER}, or leave it CHOWN, SETUID and SETGID",
                 file=sys.stderr,
             )
@@ -34,9 +34,10 @@ def main() -> int:
 
 
 def hand_over(data: Path) -> None:
-    """Give the folder and all in it to the ordinary user, at each start: Supervisor writes options anew.
+    """Give the folder and all in it to the ordinary user, as often as it starts.
 
-    Links are changed themselves and never followed: what lies in the folder came from a network.
+    Supervisor writes its options anew each time. Links are changed themselves and never followed:
+    what lies in the folder came from a network.
 
     Raises:
         PermissionError: this root may not give files away.

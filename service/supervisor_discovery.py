@@ -45,7 +45,9 @@ class SupervisorDiscovery:
         # Within Supervisor's network an app's host name is also its DNS name.
         host = socket.gethostname()
         config: dict[str, Any] = {"host": host, "port": port}
-        self._messages = [{"service": INTEGRATION, "config": config | ({"token": token} if token else {})}]
+        self._messages = [
+            {"service": INTEGRATION, "config": config | ({"token": token} if token else {})}
+        ]
         if wyoming_port:
             uri = f"tcp://{host}:{wyoming_port}"
             self._messages.append({"service": WYOMING, "config": {"uri": uri}})
@@ -53,7 +55,7 @@ class SupervisorDiscovery:
         self._address = f"{supervisor}/discovery"
 
     async def tell(self) -> None:
-        """Send every message until Supervisor has taken it; what it refuses is logged and dropped."""
+        """Send every message until Supervisor takes it; what it refuses is logged and dropped."""
         headers = {"Authorization": f"Bearer {self._supervisor_token}"}
         async with aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT) as session:
             for message in self._messages:
@@ -73,7 +75,9 @@ class SupervisorDiscovery:
                 problem, refused = str(error) or type(error).__name__, False
             if refused:
                 _LOGGER.warning(
-                    "Supervisor refuses to tell Home Assistant of %s: %s", message["service"], problem
+                    "Supervisor refuses to tell Home Assistant of %s: %s",
+                    message["service"],
+                    problem,
                 )
                 return
             _LOGGER.debug("Supervisor is not told of %s yet: %s", message["service"], problem)
