@@ -21,7 +21,9 @@ RUN apt-get update && apt-get install -y --no-install-recommends python3-venv &&
 COPY requirements/build.txt requirements/cpu.txt /requirements/
 RUN python3 -m venv /opt/venv \
     && pip install --no-cache-dir --require-hashes -r /requirements/build.txt \
-    && pip install --no-cache-dir --require-hashes --no-build-isolation -r /requirements/cpu.txt
+    && pip install --no-cache-dir --require-hashes --no-build-isolation -r /requirements/cpu.txt \
+    # What `add-converter` fetches into /data is found, but after everything that is in the image.
+    && echo /data/converter >"$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/converter.pth"
 
 FROM packages AS cpu-packages
 RUN pip uninstall -y setuptools wheel wheel-stub
@@ -50,6 +52,7 @@ RUN PATH=$CUDA_ROOT/bin:$PATH python -c "import sys; sys.path.insert(0, '/build/
 # Our own code, apart from the packages: an update downloads a few megabytes.
 FROM packages AS code
 COPY pyproject.toml README.md LICENSE NOTICE /build/
+COPY requirements/convert.txt /app/requirements/
 COPY engines /build/engines
 COPY service /build/service
 RUN pip install --no-cache-dir --no-build-isolation --no-deps --target /app /build

@@ -1,6 +1,7 @@
 """`python -m service`: settings, logging, then speak until SIGTERM.
 
-`python -m service import-voices FOLDER` imports voices instead, also beside a running service.
+`python -m service import-voices FOLDER` imports voices instead, `doctor` looks for what is wrong,
+`add-converter` fetches what converts official models; all three also beside a running service.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from aiohttp import web
 
 from engines.errors import EngineError
+from service import converter, doctor
 from service.app import create_app
 from service.config import ConfigError, Settings, keep_private, load_settings, supervisor_token
 from service.import_voices import import_voices
@@ -28,6 +30,10 @@ def main() -> int:
     """Run the service; returns the process's exit status."""
     keep_private()
     arguments = sys.argv[1:]
+    if arguments[:1] == ["doctor"]:
+        return doctor.main(arguments[1:])
+    if arguments[:1] == ["add-converter"]:
+        return _add_converter(arguments[1:])
     folder = None
     if arguments[:1] == ["import-voices"]:
         if len(arguments) < 2 or not Path(arguments[1]).is_dir():
@@ -70,6 +76,18 @@ def _import(folder: Path, settings: Settings) -> int:
     if made:
         print("They are spoken once somebody confirms the person's consent, on the service's page.")
     return 0 if made else 1
+
+
+def _add_converter(arguments: list[str]) -> int:
+    try:
+        settings = load_settings(arguments)
+        print("Fetching PyTorch and onnx; this takes minutes.", flush=True)
+        folder = converter.fetch(settings.data)
+    except (ConfigError, converter.ConverterError, OSError) as error:
+        print(f"cannot be fetched: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder} is there: official models can be converted now.")
+    return 0
 
 
 async def _serve(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from aiohttp import web
 
+from service import converter
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
 from service.clips import ClipShelf
@@ -145,6 +146,8 @@ def create_app(
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
+        if settings.converter:
+            tasks.append(asyncio.create_task(converter.fetch_in_the_background(settings.data)))
         if supervisor:
             told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
             tasks.append(asyncio.create_task(told.tell()))

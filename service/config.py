@@ -62,6 +62,9 @@ class Settings:
     model: str = _setting(
         "", str, "folder of a converted model; empty: only the plain voice speaks"
     )
+    converter: bool = _setting(
+        False, vol.Boolean(), "fetch PyTorch at the start, to convert official models"
+    )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
     )

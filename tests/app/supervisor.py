@@ -21,17 +21,8 @@ OPTION_TYPE = re.compile(
     r"|match\((?P<pattern>.*)\)|list\((?P<choices>.+)\))\??$"
 )
 _PORTS = {vol.Match(r"^\d+(/tcp|/udp)?$"): vol.Maybe(vol.All(int, vol.Range(1, 65535)))}
-_FOLDERS = [
-    "app_config",
-    "all_app_configs",
-    "homeassistant_config",
-    "ssl",
-    "local_apps",
-    "backup",
-    "share",
-    "media",
-    "data",
-]
+_FOLDERS = ["app_config", "all_app_configs", "homeassistant_config", "ssl", "local_apps"]
+_FOLDERS += ["backup", "share", "media", "data"]
 _OPTION = vol.Match(OPTION_TYPE)
 
 MANIFEST = vol.Schema(
