@@ -30,6 +30,7 @@ RUN pip uninstall -y setuptools wheel wheel-stub
 
 # CUDA's compiler makes pycuda and the kernels' machine code; it stays behind in this stage.
 FROM packages AS gpu-packages
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends g++ python3-dev && rm -rf /var/lib/apt/lists/*
 COPY requirements/cuda-compiler.txt requirements/gpu.txt requirements/tensorrt.txt /requirements/
@@ -39,7 +40,7 @@ RUN pip install --no-cache-dir --require-hashes --target /opt/cuda -r /requireme
     && echo 'void cuInit(void) {}' | gcc -shared -x c -Wl,-soname,libcuda.so.1 -o "$CUDA_ROOT/lib64/libcuda.so" -
 # pycuda wants a libcuda to link with; the real one comes with the driver when the image runs.
 RUN echo 'CUDA_ENABLE_CURAND = False' >"$HOME/.aksetup-defaults.py" \
-    && CUDA_ROOT=$CUDA_ROOT PATH=$CUDA_ROOT/bin:$PATH LIBRARY_PATH=$CUDA_ROOT/lib64:$CUDA_ROOT/lib \
+    && PATH=$CUDA_ROOT/bin:$PATH LIBRARY_PATH=$CUDA_ROOT/lib64:$CUDA_ROOT/lib \
        CPATH=$CUDA_ROOT/include:$CUDA_ROOT/include/cccl \
        pip install --no-cache-dir --require-hashes --no-build-isolation -r /requirements/gpu.txt
 # 11: TensorRT itself too, whose libraries come from NVIDIA's index. Empty: only TensorRT for RTX.
