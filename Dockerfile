@@ -56,7 +56,9 @@ COPY pyproject.toml README.md LICENSE NOTICE /build/
 COPY requirements/convert.txt /app/requirements/
 COPY engines /build/engines
 COPY service /build/service
-RUN pip install --no-cache-dir --no-build-isolation --no-deps --target /app /build
+ARG BUILD_VERSION=
+RUN if [ -n "$BUILD_VERSION" ]; then sed -i "s/^version = .*/version = \"$BUILD_VERSION\"/" /build/pyproject.toml; fi \
+    && pip install --no-cache-dir --no-build-isolation --no-deps --target /app /build
 
 FROM base AS runtime
 ENV ORT_DISABLE_TELEMETRY=1 \
@@ -79,7 +81,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=gpu-packages /opt/venv /opt/venv
 COPY --from=gpu-packages /opt/kernels /opt/kernels
 COPY --from=code /app /app
-ARG BUILD_VERSION=dev
+ARG BUILD_VERSION=
 LABEL org.opencontainers.image.title="Family voices (GPU)" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${BUILD_VERSION}"
@@ -87,7 +89,7 @@ LABEL org.opencontainers.image.title="Family voices (GPU)" \
 FROM runtime AS cpu
 COPY --from=cpu-packages /opt/venv /opt/venv
 COPY --from=code /app /app
-ARG BUILD_VERSION=dev
+ARG BUILD_VERSION=
 ARG BUILD_ARCH=amd64
 LABEL org.opencontainers.image.title="Family voices" \
       org.opencontainers.image.licenses="Apache-2.0" \
