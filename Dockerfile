@@ -61,7 +61,8 @@ RUN if [ -n "$BUILD_VERSION" ]; then sed -i "s/^version = .*/version = \"$BUILD_
     && pip install --no-cache-dir --no-build-isolation --no-deps --target /app /build
 
 FROM base AS runtime
-ENV ORT_DISABLE_TELEMETRY=1 \
+ENV HOME=/home/voices \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONPATH=/app \
     GPTSOVITS_DATA=/data \
     GPTSOVITS_HOST=0.0.0.0 \

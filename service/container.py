@@ -64,7 +64,6 @@ def become_ordinary() -> None:
     os.setresuid(USER, USER, USER)
     # Nothing that is started from here gains rights again, by a setuid program for example.
     ctypes.CDLL(None).prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    os.putenv("HOME", "/home/voices")  # for what is executed next
 
 
 if __name__ == "__main__":
