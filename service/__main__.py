@@ -1,5 +1,7 @@
 """`python -m service`: settings, logging, then speak until SIGTERM.
 
+Exit status 0 after SIGTERM, 1 if it cannot start, 2 for wrong settings, 75 if it wants to be
+started again because a device is lost to this process (`service/restart.py`).
 `python -m service import-voices FOLDER` imports voices instead, `doctor` looks for what is wrong,
 `add-converter` fetches what converts official models; all three also beside a running service.
 """
@@ -18,9 +20,12 @@ from aiohttp import web
 
 from engines.errors import EngineError
 from service import converter, doctor
-from service.app import create_app
+from service.app import DOORMAN, RESTART, create_app
 from service.config import ConfigError, Settings, keep_private, load_settings, supervisor_token
+from service.doorman import PARSER_LIMITS, GuardedSite
 from service.import_voices import import_voices
+from service.logs import set_up
+from service.restart import STATUS
 from service.voices import VoiceStore
 
 DRAIN_SECONDS = 30.0
@@ -45,19 +50,14 @@ def main() -> int:
     except ConfigError as error:
         print(f"settings: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    set_up(settings.log_level, settings.log_format, show_text=settings.log_text)
     if folder is not None:
         return _import(folder, settings)
     try:
-        asyncio.run(_serve(settings))
+        return asyncio.run(_serve(settings))
     except (EngineError, OSError) as error:
         print(f"the service cannot start: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _import(folder: Path, settings: Settings) -> int:
@@ -90,20 +90,23 @@ def _add_converter(arguments: list[str]) -> int:
     return 0
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = create_app(settings, supervisor=supervisor_token())
     # Without handler_cancellation a client that leaves before the first byte would go unnoticed.
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS, **PARSER_LIMITS
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
+        await GuardedSite(runner, settings.host, settings.port, app[DOORMAN]).start()
         for address in runner.addresses:
             logging.getLogger(__name__).info("listening on http://%s:%d", *address[:2])
-        await stop.wait()
+        waits = [asyncio.create_task(event.wait()) for event in (stop, app[RESTART])]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return STATUS if app[RESTART].is_set() and not stop.is_set() else 0
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()

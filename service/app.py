@@ -13,9 +13,11 @@ from aiohttp import web
 from service import converter
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
+from service.chimes import Chimes
 from service.clips import ClipShelf
 from service.config import Settings
 from service.discovery import HTTP_TYPE, WYOMING_TYPE, Discovery, reachable_addresses
+from service.doorman import Doorman
 from service.errors import ServiceError
 from service.health import Health, read_server_id
 from service.http_api import HttpApi
@@ -26,16 +28,23 @@ from service.model_rung import ModelRung
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
+from service.remote import RemoteRung
+from service.restart import Restarts
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
+from service.supervisor import Supervisor
 from service.supervisor_discovery import SupervisorDiscovery
+from service.transcripts import Transcripts
 from service.voices import VoiceStore
+from service.wake_on_lan import WakeOnLan
+from service.watching import look_for, probe, restart_when_lost
 from service.wyoming_server import WyomingServer
 
 _LOGGER = logging.getLogger(__name__)
 HEALTH = web.AppKey("health", Health)
+DOORMAN = web.AppKey("doorman", Doorman)
+RESTART = web.AppKey("restart", asyncio.Event)  # set when only a new process helps
 SELF_TEST = "Ready."
-PROBE_EVERY = 1.0  # seconds between looks at rungs that are down
 
 
 def plain_only() -> Sequence[Rung]:
@@ -63,9 +72,21 @@ def create_app(
     rungs = list(make_rungs())
     plain = rungs[-1]
     model = ModelRung(Path(settings.model)) if settings.model else None
-    ladder = Ladder(rungs if model is None else [model, *rungs])
-    queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
+    server_id = read_server_id(settings.data)
     cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
+    remote = None
+    if settings.remote_url:
+        remote = RemoteRung(
+            settings.remote_url,
+            settings.remote_token,
+            settings.data / "remote-voices.json",
+            cache.delete_voice,
+            WakeOnLan(settings.remote_mac) if settings.remote_mac else None,
+            server_id,
+        )
+    clones = [rung for rung in (remote, model) if rung is not None]
+    ladder = Ladder([*clones, *rungs])
+    queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
     clips = ClipShelf(settings.data / "clips")
 
     def forget(voice: str) -> None:
@@ -78,16 +99,18 @@ def create_app(
         PlainRung.version,
         plain.name,
         forget,
-        cloned_rung=model.name if model is not None else None,
-        cloned_version=model.identity if model is not None else "",
+        cloned_rung=clones[0].name if clones else None,
+        cloned_version=clones[0].identity if clones else "",
     )
     metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
+    chimes = Chimes(settings.data / "chimes")
     speech = Speech(
         queue,
         voices,
         cache,
         metrics,
+        chimes,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
@@ -101,20 +124,27 @@ def create_app(
     )
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
-    health = Health(read_server_id(settings.data), queue, ladder, model)
+    health = Health(server_id, queue, ladder, model)
+    health.last = lambda: metrics.last
     api = HttpApi(
         speech,
         voices,
         clips,
+        chimes,
         prerenderer,
         health,
         metrics,
         sample_rate=settings.sample_rate,
         token=token,
         ingress=bool(supervisor),
+        transcripts=Transcripts(settings.stt_url) if settings.stt_url else None,
     )
     app = api.application()
     app[HEALTH] = health
+    app[RESTART] = asyncio.Event()
+    app[DOORMAN] = doorman = Doorman()
+    app.middlewares.append(doorman.middleware())
+    restarts = Restarts(settings.data / "restarts.json")
 
     wyoming = None
     if settings.wyoming_port:
@@ -131,6 +161,18 @@ def create_app(
     if settings.mqtt_host:
         bridge = make_bridge(settings, speech, voices, clips, health)
 
+    async def join_house() -> None:
+        """Take the broker that Supervisor knows, where the user has named none."""
+        nonlocal bridge
+        found = await Supervisor(supervisor).with_broker(settings)
+        try:
+            joined = make_bridge(found, speech, voices, clips, health)
+        except OSError as error:
+            _LOGGER.error("the MQTT bridge cannot start: %s", error)
+            return
+        await joined.start()
+        bridge = joined
+
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
         if wyoming is not None:
@@ -139,8 +181,15 @@ def create_app(
             await bridge.start()
         tasks = [
             asyncio.create_task(_self_test(speech, health)),
-            asyncio.create_task(_probe(ladder)),
+            asyncio.create_task(probe(ladder)),
+            asyncio.create_task(doorman.watch()),
+            asyncio.create_task(restart_when_lost(ladder, queue, restarts, app[RESTART].set)),
         ]
+        joining = None
+        if bridge is None and supervisor:
+            joining = asyncio.create_task(join_house())
+        if remote is not None:
+            tasks.append(asyncio.create_task(look_for(remote, ladder)))
         if model is not None:
             tasks.append(asyncio.create_task(asyncio.to_thread(model.load, voices)))
         if addresses:
@@ -152,6 +201,9 @@ def create_app(
             told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
             tasks.append(asyncio.create_task(told.tell()))
         yield
+        if joining is not None:
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
         if bridge is not None:
             await bridge.stop()
         if wyoming is not None:
@@ -166,13 +218,6 @@ def create_app(
 
     app.cleanup_ctx.append(run)
     return app
-
-
-async def _probe(ladder: Ladder) -> None:
-    """Look for the rungs that are down."""
-    while True:
-        await asyncio.sleep(PROBE_EVERY)
-        await asyncio.to_thread(ladder.probe)
 
 
 async def _self_test(speech: Speech, health: Health) -> None:

@@ -23,6 +23,7 @@ PLACES = (
     "data",
 )  # decided by the machine or container, not by the user's options
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -64,6 +65,22 @@ class Settings:
     )
     converter: bool = _setting(
         False, vol.Boolean(), "fetch PyTorch at the start, to convert official models"
+    )
+    remote_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "another box's service that speaks first, such as http://192.168.1.9:9880; empty: none",
+    )
+    remote_token: str = _setting("", str, "bearer token of that service", secret=True)
+    remote_mac: str = _setting(
+        "",
+        vol.Match(r"^([0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5})?$"),
+        "hardware address of that box, to wake it up when it is wanted; empty: never",
+    )
+    stt_url: str = _setting(
+        "",
+        vol.Match(r"^(tcp://[^\s/:]+:[0-9]{1,5})?$"),
+        "Wyoming speech-to-text server that suggests transcripts, such as tcp://192.168.1.9:10300",
     )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
@@ -126,6 +143,10 @@ class Settings:
         "", str, "long-lived access token of that Home Assistant", secret=True
     )
     log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
+    log_format: str = _setting(
+        "text", vol.In(LOG_FORMATS), "lines for a person, or a JSON object each"
+    )
+    log_text: bool = _setting(False, vol.Boolean(), "also log what is announced")
 
 
 _FIELDS = {item.name: item for item in dataclasses.fields(Settings)}

@@ -14,7 +14,6 @@ from engines import (
     AudioChunk,
     BertFeatures,
     Enroller,
-    SamplingParams,
     Streaming,
     Synthesizer,
     VoicePrompt,
@@ -26,14 +25,15 @@ from engines.model_folder import TOKENIZER, ModelFolder
 from engines.prompt import closed_text
 from engines.text import LANGUAGES, phonemize
 from service.jobs import Utterance
-from service.rung_worker import Cancelled
+from service.rung_worker import Bounds, Cancelled
 from service.voice import Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 PROMPTS_IN_MEMORY = 16
-SEED = 0  # the same sentence always sounds the same, so it can be cached
 PATIENCE = 60.0  # seconds; a long sentence takes a CPU tens of them
+# Slower than this, and sentence after sentence, is a machine that has other things to do.
+BOUNDS = Bounds(first_audio=20.0, real_time_factor=6.0)
 
 
 class ModelRung:
@@ -55,6 +55,7 @@ class ModelRung:
     name = "onnxruntime"
     languages = tuple(LANGUAGES)
     patience = PATIENCE
+    bounds = BOUNDS
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -63,16 +64,20 @@ class ModelRung:
         self._voices: VoiceStore | None = None
         self._synthesizer: Synthesizer | None = None
         self._enroller: Enroller | None = None
-        self._prompts: OrderedDict[tuple[str, str], VoicePrompt] = OrderedDict()
+        self._prompts: OrderedDict[tuple[str, str, str | None], VoicePrompt] = OrderedDict()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is loaded."""
+        return self._synthesizer is not None
 
     @property
     def state(self) -> dict[str, Any]:
         """What health tells of the model."""
-        loaded = self._synthesizer is not None
         waiting = "failed" if self.failure else "loading"
         return {
             "name": self._folder.name,
-            "state": "ready" if loaded else waiting,
+            "state": "ready" if self.ready else waiting,
             "reason": self.failure,
         }
 
@@ -113,8 +118,8 @@ class ModelRung:
         sentences = phonemize(utterance.text, _general(utterance.language), symbols)
         yield from self._synthesizer.speak(
             sentences,
-            self._prompt(voice),
-            SamplingParams(speed=utterance.speed, seed=SEED),
+            self._prompt(voice, utterance.style),
+            utterance.sampling.params(utterance.speed),
             streaming=Streaming(),
             pause=0.0,  # between sentences the service pauses
             cancelled=cancelled,
@@ -124,21 +129,25 @@ class ModelRung:
         voices = self._voices.usable() if self._voices is not None else []
         return [voice for voice in voices if voice.facts is not None]
 
-    def _prompt(self, voice: Voice) -> VoicePrompt:
-        """The voice as the model takes it: from memory, from the disk, or made now."""
-        key = (voice.id, voice.revision)
+    def _prompt(self, voice: Voice, style: str | None) -> VoicePrompt:
+        """The voice as the model takes it: from memory, from the disk, or made now.
+
+        A style that was deleted since the request came leaves it to the voice's main reference.
+        """
+        style = style if style in voice.styles else None
+        key = (voice.id, voice.revision, style)
         if key in self._prompts:
             self._prompts.move_to_end(key)
             return self._prompts[key]
-        prompt = self._stored(voice) or self._made(voice)
+        prompt = self._stored(voice, style) or self._made(voice, style)
         self._prompts[key] = prompt
         while len(self._prompts) > PROMPTS_IN_MEMORY:
             self._prompts.popitem(last=False)
         return prompt
 
-    def _stored(self, voice: Voice) -> VoicePrompt | None:
+    def _stored(self, voice: Voice, style: str | None) -> VoicePrompt | None:
         assert self._voices is not None
-        path = self._voices.prompt(voice, self.identity)
+        path = self._voices.prompt(voice, self.identity, style)
         if path is None:
             return None
         try:
@@ -147,19 +156,20 @@ class ModelRung:
             _LOGGER.warning("the prompt of voice %s is made anew: %s", voice.id, error)
             return None
 
-    def _made(self, voice: Voice) -> VoicePrompt:
+    def _made(self, voice: Voice, style: str | None) -> VoicePrompt:
         assert self._voices is not None
         assert self._enroller is not None
         assert self._synthesizer is not None
         assert voice.facts is not None
-        recording = load_recording(io.BytesIO(self._voices.reference(voice.id)))
-        said = closed_text(voice.facts.transcript, voice.facts.language)
-        text = phonemize(said, voice.facts.language, self._synthesizer.model.symbols)
+        said = voice.facts.style(style) or voice.facts
+        recording = load_recording(io.BytesIO(self._voices.reference(voice.id, style)))
+        transcript = closed_text(said.transcript, said.language)
+        text = phonemize(transcript, said.language, self._synthesizer.model.symbols)
         prompt = self._enroller.enrol([recording], text)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "prompt.npz"
             prompt.save(path)
-            self._voices.keep_prompt(voice, self.identity, path.read_bytes())
+            self._voices.keep_prompt(voice, self.identity, path.read_bytes(), style)
         return prompt
 
 

@@ -11,8 +11,22 @@ from typing import Protocol
 from engines.audio import AudioChunk
 from engines.errors import EngineError
 from service.jobs import Utterance
+from service.logs import Trace, current, traced
 
 Cancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a rung must keep to be worth listening to.
+
+    Attributes:
+        first_audio: seconds from being asked to the first sound of a sentence.
+        real_time_factor: time that a sentence takes over its length; above 1 playing stutters.
+    """
+
+    first_audio: float
+    real_time_factor: float
 
 
 class Rung(Protocol):
@@ -30,6 +44,18 @@ class Rung(Protocol):
     def patience(self) -> float | None:
         """Seconds that its next chunk may take; None for one that cannot hang."""
 
+    @property
+    def bounds(self) -> Bounds | None:
+        """How slow it may be, sentence after sentence; None for as slow as it likes."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it could speak now, as far as it knows itself: loaded, and reached before."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it is not ready although it should be, for a person."""
+
     def speaks(self, utterance: Utterance) -> bool:
         """Whether it has the voice; the ladder's last rung stands in for any."""
 
@@ -37,13 +63,19 @@ class Rung(Protocol):
         """Speak one sentence; ends early once `cancelled()` is true.
 
         Raises:
-            TextError: it cannot say this.
+            TextError, RungDeclines: it cannot say this.
             EngineError: it cannot speak.
         """
 
 
+class RungDeclines(EngineError):
+    """A rung that is well cannot say this one; the next may."""
+
+    code = "rung_declines"
+
+
 class RungSlow(EngineError):
-    """A rung took longer than its patience."""
+    """A rung took longer than its patience, or than its bounds again and again."""
 
     code = "rung_slow"
 
@@ -52,6 +84,7 @@ class RungSlow(EngineError):
 class _Task:
     utterance: Utterance
     cancelled: Cancelled
+    trace: Trace | None = field(default_factory=current)
     left: threading.Event = field(default_factory=threading.Event)
     out: queue.SimpleQueue[AudioChunk | Exception | None] = field(default_factory=queue.SimpleQueue)
 
@@ -112,11 +145,15 @@ class RungWorker:
             if task.unwanted():
                 task.out.put(None)
                 continue
-            try:
-                for chunk in self.rung.speak(task.utterance, task.unwanted):
-                    task.out.put(chunk)
-                    if task.unwanted():
-                        break
-                task.out.put(None)
-            except Exception as error:  # handed to whoever waits, who logs it
-                task.out.put(error)
+            with traced(task.trace):
+                self._serve(task)
+
+    def _serve(self, task: _Task) -> None:
+        try:
+            for chunk in self.rung.speak(task.utterance, task.unwanted):
+                task.out.put(chunk)
+                if task.unwanted():
+                    break
+            task.out.put(None)
+        except Exception as error:  # handed to whoever waits, who logs it
+            task.out.put(error)

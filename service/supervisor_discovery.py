@@ -12,8 +12,9 @@ from typing import Any
 
 import aiohttp
 
+from service.supervisor import SUPERVISOR
+
 _LOGGER = logging.getLogger(__name__)
-SUPERVISOR = "http://supervisor"
 INTEGRATION = "gptsovits_tts"  # the domain whose flow Home Assistant offers
 WYOMING = "wyoming"
 FIRST_PAUSE = 2.0  # seconds until the second try; doubled each time

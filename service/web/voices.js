@@ -30,14 +30,32 @@ function row(voice) {
   if (voice.cloned) {
     if (!voice.usable) buttons.append(button("Confirm", voice, confirmConsent));
     buttons.append(
-      button("Listen", voice, listen),
+      button("Listen", voice, () => listen(voice)),
       button("Rename", voice, rename),
-      button("Record again", voice, openEnrolment),
+      button("Record again", voice, () => openEnrolment(voice)),
+      button("Add a style", voice, () => openEnrolment(voice, true)),
       button("Delete", voice, remove),
     );
   }
-  item.append(about, buttons);
+  item.append(about, buttons, ...voice.styles.map((style) => styleRow(voice, style)));
   return item;
+}
+
+function styleRow(voice, style) {
+  const line = document.createElement("div");
+  line.className = "style";
+  const name = document.createElement("span");
+  name.textContent = style;
+  const named = { ...voice, name: `${voice.name}, ${style}` };
+  const address = `${addressOf(voice)}/styles/${encodeURIComponent(style)}`;
+  const buttons = document.createElement("div");
+  buttons.className = "buttons";
+  buttons.append(
+    button("Listen", named, () => listen(voice, address)),
+    button("Delete", named, () => removeStyle(named, address)),
+  );
+  line.append(name, buttons);
+  return line;
 }
 
 function button(label, voice, act) {
@@ -55,8 +73,8 @@ function day(time) {
   return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString();
 }
 
-async function listen(voice) {
-  const response = await call(`${addressOf(voice)}/reference`);
+async function listen(voice, address = addressOf(voice)) {
+  const response = await call(`${address}/reference`);
   if (!response.ok) return say(await failureOf(response));
   const player = byId("reference-player");
   URL.revokeObjectURL(player.src);
@@ -77,6 +95,13 @@ async function remove(voice) {
   const response = await call(addressOf(voice), { method: "DELETE" });
   byId("reference-player").hidden = true;
   await told(response, `${voice.name} is deleted.`);
+}
+
+async function removeStyle({ name }, address) {
+  const text = "Its recording and what was made of it are deleted for good.";
+  if (!(await ask(`Delete ${name}?`, text, "Delete"))) return;
+  byId("reference-player").hidden = true;
+  await told(await call(address, { method: "DELETE" }), `${name} is deleted.`);
 }
 
 async function confirmConsent(voice) {
