@@ -51,3 +51,9 @@ class DeviceError(EngineError):
     def __init__(self, message: str, *, sticky: bool = False) -> None:
         super().__init__(message)
         self.sticky = sticky
+
+
+class OutOfMemoryError(DeviceError):
+    """The device has no memory left for this request; a later or shorter one works."""
+
+    code = "out_of_memory"
