@@ -80,8 +80,8 @@ ENTRYPOINT ["python", "-m", "service.container"]
 FROM runtime AS gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=gpu-packages /opt/venv /opt/venv
-COPY --from=gpu-packages /opt/kernels /opt/kernels
 COPY --from=code /app /app
+COPY --from=gpu-packages /opt/kernels /app/engines/backends/kernels/compiled
 ARG BUILD_VERSION=
 LABEL org.opencontainers.image.title="Family voices (GPU)" \
       org.opencontainers.image.licenses="Apache-2.0" \

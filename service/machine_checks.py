@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -13,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from engines.backends.tensorrt_module import FLAVOURS
 from service import __version__, converter
 from service.config import Settings
 from service.findings import Finding
@@ -23,8 +23,6 @@ NO_DISK = 200_000_000
 NVIDIA_VENDOR = "0x10de"
 PCI = Path("/sys/bus/pci/devices")
 _SECONDS = 60  # until a program that hangs is given up
-# What is imported, and the package that says its version.
-TENSORRT = {"tensorrt": "tensorrt_cu13_bindings", "tensorrt_rtx": "tensorrt_rtx_cu13_bindings"}
 
 
 def programs(settings: Settings) -> list[Finding]:
@@ -89,7 +87,7 @@ def graphics(settings: Settings) -> list[Finding]:
 
 def tensorrt(settings: Settings) -> list[Finding]:
     """Which TensorRT is installed, and whether it can be loaded."""
-    installed = [name for name in TENSORRT if importlib.util.find_spec(name) is not None]
+    installed = [name for name in FLAVOURS if importlib.util.find_spec(name) is not None]
     if not installed:
         if shutil.which("nvidia-smi") is None:
             return [Finding("tensorrt", "ok", "not here (only for NVIDIA cards)")]
@@ -104,14 +102,10 @@ def _load(name: str) -> Finding:
     loaded = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     if loaded.returncode == 0:
         return Finding(name, "ok", loaded.stdout.strip())
-    try:
-        version = importlib.metadata.version(TENSORRT[name])
-    except importlib.metadata.PackageNotFoundError:
-        version = "installed"
     said = loaded.stderr.strip().splitlines()
     reason = said[-1] if said else f"status {loaded.returncode}"
     advice = "check gpu and driver above first; then pull the image again"
-    return Finding(name, "fail", f"{version}, cannot be loaded: {reason}", advice)
+    return Finding(name, "fail", f"cannot be loaded: {reason}", advice)
 
 
 def _no_driver() -> list[Finding]:

@@ -117,7 +117,7 @@ def test_what_a_lock_is_made_of_changes_its_digest(tmp_path: Path) -> None:
     ("name", "extras"),
     [
         ("cpu", ("cpu", "en", "zh", "yue", "ja", "g2pw")),
-        ("gpu", ("cpu", "en", "zh", "yue", "ja", "g2pw")),
+        ("gpu", ("cpu", "rtx", "en", "zh", "yue", "ja", "g2pw")),
     ],
 )
 def test_locks_hold_what_the_project_wants(name: str, extras: tuple[str, ...]) -> None:
@@ -133,7 +133,7 @@ def test_locks_hold_what_the_project_wants(name: str, extras: tuple[str, ...]) -
 def test_the_gpu_has_the_packages_of_the_cpu_and_its_own() -> None:
     assert locked("cpu").items() <= locked("gpu").items()
     own = locked("gpu").keys() - locked("cpu").keys()
-    assert {"pycuda", "cuda-bindings", "nvidia-cuda-runtime", "tensorrt-rtx-cu13"} <= own
+    assert {"pycuda", "cuda-bindings", "nvidia-cuda-runtime", "tensorrt-rtx-cu13-libs"} <= own
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from tests.container.conftest import CONFINED, StartContainer
-from tests.container.podman import podman, run
+from tests.container.podman import ROOT, podman, run
 
 LARGEST = 1_000_000_000  # bytes, unpacked
 IN_THE_IMAGE = ("run", "--rm", "--network", "none", *CONFINED, "--entrypoint")
@@ -92,3 +92,7 @@ def test_the_converter_is_found_after_the_image(image: str) -> None:
 def test_nothing_is_told_to_the_makers_of_its_parts(image: str) -> None:
     code = "import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     assert podman(*IN_THE_IMAGE, "python", image, "-c", code) == "1"
+
+
+def test_apparmor_understands_the_profile(image: str) -> None:
+    run("apparmor_parser", "--skip-kernel-load", "--skip-cache", ROOT / "apparmor.txt")

@@ -107,6 +107,7 @@ def test_tensorrt_is_loaded_in_a_process_of_its_own(
     state: str,
     said: str,
 ) -> None:
+    monkeypatch.setattr(machine_checks, "FLAVOURS", ("tensorrt",))
     (tmp_path / "tensorrt.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -116,9 +117,10 @@ def test_tensorrt_is_loaded_in_a_process_of_its_own(
 
 
 def test_a_card_without_tensorrt_asks_for_the_other_image(
-    settings: Settings, nvidia: Callable[..., None]
+    settings: Settings, nvidia: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nvidia()
+    monkeypatch.setattr(machine_checks, "FLAVOURS", ())
     (found,) = machine_checks.tensorrt(settings)
     assert found.state == "warn"
     assert "`gpu` image" in found.advice
