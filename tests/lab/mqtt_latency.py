@@ -50,6 +50,8 @@ class TimedVoice:
     name = "timed"
     languages = ("en",)
     patience = None
+    ready = True
+    bounds = None
 
     def __init__(self) -> None:
         self.took = 0.0

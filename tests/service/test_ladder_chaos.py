@@ -41,7 +41,7 @@ class Moody(FakeRung):
     """Well until `sick`, then as its script says."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, CHUNK, patience=0.2, voices=("plain", ""))
+        super().__init__(name, CHUNK, patience=1.5, voices=("plain", ""))
         self.sick = False
         self.bounds: Bounds | None = None
 
