@@ -143,7 +143,7 @@ def create_app(
     app[HEALTH] = health
     app[RESTART] = asyncio.Event()
     app[DOORMAN] = doorman = Doorman()
-    app.middlewares.append(doorman.middleware())
+    app.middlewares.insert(-1, doorman.middleware())  # before the token is asked for
     restarts = Restarts(settings.data / "restarts.json")
 
     wyoming = None

@@ -18,6 +18,7 @@ from service.health import Health
 from service.http_audio import stream_answer
 from service.http_trace import tell_id, trace_requests
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
+from service.openapi import document
 from service.prerender import Prerenderer
 from service.remote import RELAYED
 from service.requests import PRERENDER, SPEECH, check, read_json, speech_request
@@ -97,6 +98,7 @@ class HttpApi:
                 *VoicesApi(self._voices, self._transcripts).routes(),
                 *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
                 web.get("/metrics", self._get_metrics),
+                web.get("/openapi.json", self._get_description),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
                 web.get("/", self._get_page),
@@ -172,6 +174,9 @@ class HttpApi:
     async def _get_metrics(self, request: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
         return web.Response(body=self._metrics.exposition(), headers=headers)
+
+    async def _get_description(self, request: web.Request) -> web.Response:
+        return web.json_response(document())
 
     async def _get_page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")

@@ -80,6 +80,7 @@ async def interrupted(
     elif before.ending is not None:
         # The one before is still being said; this one's end is the end of both.
         before.ending.cancel()
+        before.ending = None
     try:
         if volume is not None and before.volume is not None:
             before.louder = True
@@ -88,6 +89,8 @@ async def interrupted(
     except BaseException:
         await _put_back(hass, player, before)
         raise
+    if before.ending is not None:
+        before.ending.cancel()  # of one that was asked for meanwhile
     before.ending = hass.async_create_background_task(
         _end(hass, player, before, longest(text), resumes=resumes),
         f"gptsovits_tts restore {player}",
