@@ -41,6 +41,7 @@ class HttpApi:
         speech, voices, clips, chimes, prerenderer, health, metrics, models: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
+        ingress: whether Home Assistant's Supervisor may pass on requests without the token.
         transcripts: suggests what a recording says, None where nobody can.
     """
 
@@ -57,6 +58,7 @@ class HttpApi:
         *,
         sample_rate: int,
         token: str,
+        ingress: bool = False,
         transcripts: Transcripts | None = None,
     ) -> None:
         self._speech = speech
@@ -69,6 +71,7 @@ class HttpApi:
         self._metrics = metrics
         self._models = models
         self._token = token
+        self._ingress = ingress
         self._transcripts = transcripts
 
     def application(self) -> web.Application:
@@ -78,7 +81,11 @@ class HttpApi:
             return await stream_speech(request, self._speech, self.encoder)
 
         app = web.Application(
-            middlewares=[trace_requests, errors_as_json, token_check(self._token)],
+            middlewares=[
+                trace_requests,
+                errors_as_json,
+                token_check(self._token, ingress=self._ingress),
+            ],
             client_max_size=MAX_BODY,
         )
         app.on_response_prepare.append(tell_id)
