@@ -76,7 +76,7 @@ def voices(settings: Settings) -> list[Finding]:
     folder = settings.data / "voices"
     if not folder.is_dir():
         return [Finding("voices", "ok", "none of your own yet; the page adds one")]
-    store = VoiceStore(folder, (), "", "plain", lambda voice: None, cloned_rung="doctor")
+    store = VoiceStore(folder, (), "", "plain", lambda voice: None)
     own = [voice for voice in store.all() if voice.id != store.default.id]
     unusable = [voice.name for voice in own if not voice.usable]
     if unusable:
