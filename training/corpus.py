@@ -55,6 +55,8 @@ class Corpus:
     phones: list[Tensor]
     ends: list[Tensor]
     speakers: list[str]
+    _timeline: Tensor
+    _classes: Tensor
 
     @classmethod
     def of(cls, utterances: Iterable[Utterance], device: str) -> Corpus:
@@ -62,14 +64,20 @@ class Corpus:
         rows = list(utterances)
         names = sorted({row.speaker for row in rows})
         lengths = [len(row.samples) for row in rows]
+        starts = [0, *itertools.accumulate(lengths)][:-1]
+        # All phones of all utterances on one time line, so that one search finds a whole batch's.
+        timeline = [np.append(r.ends[:-1], n) + s for r, n, s in zip(rows, lengths, starts, strict=True)]
+        classes = _table()[np.concatenate([row.phone_ids for row in rows])]
         return cls(
             torch.from_numpy(np.concatenate([row.samples for row in rows])).to(device),
-            torch.tensor([0, *itertools.accumulate(lengths)][:-1], device=device),
+            torch.tensor(starts, device=device),
             torch.tensor(lengths, device=device),
             torch.tensor([names.index(row.speaker) for row in rows], device=device),
             [torch.from_numpy(row.phone_ids).to(device) for row in rows],
             [torch.from_numpy(row.ends).to(device) for row in rows],
             names,
+            torch.from_numpy(np.concatenate(timeline)).to(device),
+            classes.to(device),
         )
 
     @classmethod
@@ -107,17 +115,11 @@ class Corpus:
         flat = (self.starts[utterances, None] + places).clamp(max=len(self.audio) - 1)
         return torch.where(inside, self.audio[flat].float() / 32768, 0.0)
 
-    def phone_at(self, utterances: Sequence[int], times: Tensor) -> Tensor:
+    def phone_at(self, utterances: Tensor, times: Tensor) -> Tensor:
         """Phone class at sample times (B, T), see `training.phones.class_table`; 0 outside."""
-        return torch.stack(
-            [self._classes(number, row) for number, row in zip(utterances, times, strict=True)]
-        )
-
-    def _classes(self, number: int, times: Tensor) -> Tensor:
-        place = torch.searchsorted(self.ends[number], times, right=True)
-        inside = place < len(self.phones[number])
-        phone = self.phones[number][place.clamp(max=len(self.phones[number]) - 1)]
-        return torch.where(inside, _class_of(phone), 0)
+        place = torch.searchsorted(self._timeline, self.starts[utterances, None] + times, right=True)
+        found = self._classes[place.clamp(max=len(self._classes) - 1)]
+        return torch.where(times < self.lengths[utterances, None], found, 0)
 
 
 def halved(samples: Tensor) -> Tensor:
@@ -161,11 +163,6 @@ def pitch_classes(samples: Tensor) -> Tensor:
 
 def _rows(path: Path) -> list[Utterance]:
     return list(shards.load(path))
-
-
-def _class_of(phones: Tensor) -> Tensor:
-    table = _table().to(phones.device)
-    return table[phones]
 
 
 def _table() -> Tensor:
