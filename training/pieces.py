@@ -30,6 +30,7 @@ class Piece:
         optimizers: by name; AdamW.
         minutes: after these `running` is false.
         steps: after so many steps in all `running` is false; 0 for no such limit.
+        started: where the minutes count from (`time.monotonic`), by default now.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Piece:
         optimizers: Mapping[str, torch.optim.Optimizer],
         minutes: float,
         steps: int = 0,
+        started: float | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.networks, self.optimizers = networks, optimizers
         self.step, self.minutes_before = 0, 0.0
-        self._started, self._limit, self._steps = time.monotonic(), 60 * minutes, steps
+        self._started = time.monotonic() if started is None else started
+        self._limit, self._steps = 60 * minutes, steps
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
@@ -53,6 +56,11 @@ class Piece:
         """Whether there is time for another step."""
         in_time = time.monotonic() - self._started < self._limit
         return in_time and not (self._steps and self.step >= self._steps)
+
+    @property
+    def minutes(self) -> float:
+        """Minutes of all pieces so far."""
+        return self.minutes_before + self._spent()
 
     def note(self, values: Mapping[str, Tensor], every: int = 50) -> None:
         """Count a step and log the mean of its values from time to time."""
@@ -64,7 +72,7 @@ class Piece:
         if self.step % every == 0:
             row: dict[str, float] = {
                 "step": self.step,
-                "minutes": round(self.minutes_before + self._spent(), 3),
+                "minutes": round(self.minutes, 3),
                 **{name: round(float(total) / self._count, 5) for name, total in self._sums.items()},
             }
             self._sums, self._count = {}, 0
@@ -76,7 +84,7 @@ class Piece:
         """Write the checkpoint, and round the running state to it."""
         state = {
             "step": self.step,
-            "minutes": self.minutes_before + self._spent(),
+            "minutes": self.minutes,
             "networks": {
                 name: {key: _half(value) for key, value in network.state_dict().items()}
                 for name, network in self.networks.items()
