@@ -66,7 +66,9 @@ class Corpus:
         lengths = [len(row.samples) for row in rows]
         starts = [0, *itertools.accumulate(lengths)][:-1]
         # All phones of all utterances on one time line, so that one search finds a whole batch's.
-        timeline = [np.append(r.ends[:-1], n) + s for r, n, s in zip(rows, lengths, starts, strict=True)]
+        timeline = [
+            np.append(r.ends[:-1], n) + s for r, n, s in zip(rows, lengths, starts, strict=True)
+        ]
         classes = _table()[np.concatenate([row.phone_ids for row in rows])]
         return cls(
             torch.from_numpy(np.concatenate([row.samples for row in rows])).to(device),
@@ -117,7 +119,9 @@ class Corpus:
 
     def phone_at(self, utterances: Tensor, times: Tensor) -> Tensor:
         """Phone class at sample times (B, T), see `training.phones.class_table`; 0 outside."""
-        place = torch.searchsorted(self._timeline, self.starts[utterances, None] + times, right=True)
+        place = torch.searchsorted(
+            self._timeline, self.starts[utterances, None] + times, right=True
+        )
         found = self._classes[place.clamp(max=len(self._classes) - 1)]
         return torch.where(times < self.lengths[utterances, None], found, 0)
 

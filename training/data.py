@@ -50,7 +50,8 @@ def main() -> None:
                 f"\r[{'#' * (30 * done // len(missing)):30s}] {done}/{len(missing)} shards, "
                 f"{seconds / 3600:.2f} h of speech in {spent / 60:.1f} min, "
                 f"{seconds / spent:.1f}x real time",
-                end="", flush=True,
+                end="",
+                flush=True,
             )
     print()
 
@@ -74,7 +75,11 @@ def make_shard(
 
 
 def make_utterances(
-    synthesizer: Engine, engine: str, table: Sequence[Reading], number: int, held_out: bool = False,
+    synthesizer: Engine,
+    engine: str,
+    table: Sequence[Reading],
+    number: int,
+    held_out: bool = False,
     count: int | None = None,
 ) -> list[shards.Utterance]:
     """The utterances of one shard.

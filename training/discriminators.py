@@ -1,6 +1,8 @@
-"""Who tells speech from the generator's: by periods (Kong et al. 2020) and by spectra (Jang 2021)."""
+"""Who tells speech from the generator's: by periods (Kong et al. 2020) and spectra (Jang 2021)."""
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +35,7 @@ class PeriodDiscriminator(nn.Module):
         self.period = period
         sizes = (1, width, 4 * width, 16 * width, 24 * width)
         self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in zip(sizes, sizes[1:], strict=False)
+            nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in itertools.pairwise(sizes)
         )
         self.layers.append(nn.Conv2d(sizes[-1], sizes[-1], (5, 1), 1, (2, 0)))
         self.verdict = nn.Conv2d(sizes[-1], 1, (3, 1), 1, (1, 0))

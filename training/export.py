@@ -120,7 +120,10 @@ def _sovits(config: VitsConfig) -> dict[str, Any]:
     return {
         "train": {"segment_size": 20480},
         "data": {
-            "sampling_rate": 32000, "filter_length": 2048, "hop_length": 640, "win_length": 2048,
+            "sampling_rate": 32000,
+            "filter_length": 2048,
+            "hop_length": 640,
+            "win_length": 2048,
             "n_speakers": 300,
         },
         "model": {**lists, "resblock": "1", "version": "v2", "semantic_frame_rate": "25hz"},
@@ -132,7 +135,10 @@ def _t2s(config: T2SConfig) -> dict[str, Any]:
     return {
         "data": {"max_sec": model.pop("max_sec")},
         "model": {
-            **model, "EOS": model.pop("eos"), "embedding_dim": config.hidden_dim, "dropout": 0,
+            **model,
+            "EOS": model.pop("eos"),
+            "embedding_dim": config.hidden_dim,
+            "dropout": 0,
             "linear_units": 4 * config.hidden_dim,
         },
     }

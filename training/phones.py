@@ -11,29 +11,29 @@ from dataclasses import dataclass
 from engines.text import en, phonemize
 from engines.text.symbols import V2, symbol_ids
 
-_CONSONANTS = dict(
-    zip(
-        "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split(),
-        "b ʧ d ð f ɡ h ʤ k l m n ŋ p ɹ s ʃ t θ v w j z ʒ".split(),
-        strict=True,
-    )
+
+def _table(ours: str, theirs: str) -> dict[str, str]:
+    return dict(zip(ours.split(), theirs.split(), strict=True))
+
+
+_CONSONANTS = _table(
+    "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH",
+    "b ʧ d ð f ɡ h ʤ k l m n ŋ p ɹ s ʃ t θ v w j z ʒ",
 )
-_VOWELS = dict(
-    zip(
-        "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split(),
-        "ɑ æ ʌ ɔ W I ɛ ɜɹ A ɪ i O Y ʊ u".split(),
-        strict=True,
-    )
-)
+_VOWELS = _table("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW", "ɑ æ ʌ ɔ W I ɛ ɜɹ A ɪ i O Y ʊ u")
 _UNSTRESSED = {"AH": "ə", "ER": "əɹ"}
 _STRESS = {"0": "", "1": "ˈ", "2": "ˌ"}
 _MARKS = {",": ",", ".": ".", "?": "?", "!": "!", "…": "…", "-": "—"}
 
 # Spoken without weight in running speech, whatever the dictionary says of them alone.
 _WEAK = frozenset(
-    """a an the and or of to in is are was at for on by from with as it its has have had be been
-    that this but if than so we you he she they i my your our their his her me him them us do does
-    will would can could should may there into""".split()
+    word
+    for line in (
+        "a an the and or of to in is are was at for on by from with as it its has have had be been",
+        "that this but if than so we you he she they i my your our their his her me him them us do",
+        "does will would can could should may there into",
+    )
+    for word in line.split()
 )
 
 

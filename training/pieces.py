@@ -68,12 +68,16 @@ class Piece:
         self._count += 1
         for name, value in values.items():
             # Summed on the device: reading a value would make it wait.
-            self._sums[name] = self._sums.get(name, torch.zeros(())) .to(value.device) + value.detach()
+            self._sums[name] = (
+                self._sums.get(name, torch.zeros(())).to(value.device) + value.detach()
+            )
         if self.step % every == 0:
             row: dict[str, float] = {
                 "step": self.step,
                 "minutes": round(self.minutes, 3),
-                **{name: round(float(total) / self._count, 5) for name, total in self._sums.items()},
+                **{
+                    name: round(float(total) / self._count, 5) for name, total in self._sums.items()
+                },
             }
             self._sums, self._count = {}, 0
             with (self.folder / "log.jsonl").open("a") as log:

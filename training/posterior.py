@@ -1,4 +1,4 @@
-"""What SoVITS needs only while it learns: the posterior encoder, the flow's other direction, masks."""
+"""What SoVITS needs only to learn: posterior encoder, the flow's other direction, masks."""
 
 from __future__ import annotations
 
@@ -84,7 +84,10 @@ def prior(
 def _masked(encoder: Encoder, x: Tensor, inside: Tensor) -> Tensor:
     keep = inside[:, None].to(x.dtype)
     layers = zip(
-        encoder.attn_layers, encoder.norm_layers_1, encoder.ffn_layers, encoder.norm_layers_2,
+        encoder.attn_layers,
+        encoder.norm_layers_1,
+        encoder.ffn_layers,
+        encoder.norm_layers_2,
         strict=True,
     )
     for attention, norm_1, feed_forward, norm_2 in layers:

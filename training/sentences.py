@@ -12,48 +12,49 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
-_ROOMS = """kitchen|living room|bedroom|bathroom|hallway|garage|attic|basement|study|office|laundry room|
-nursery|garden shed|dining room|guest room|front porch|balcony|children's room|cellar|utility room""".replace("\n", "").split("|")
-_DEVICES = """washing machine|dryer|dishwasher|oven|coffee maker|vacuum cleaner|heating|boiler|fridge|
-freezer|air conditioner|garage door|doorbell|alarm|router|printer|sprinkler|lawn mower|television|
-water heater|ceiling fan|bread maker|car charger|thermostat|kettle""".replace("\n", "").split("|")
-_OPENINGS = "window|front door|back door|garden gate|skylight|garage door|balcony door|blind|curtain|cellar door".split("|")
-_NAMES = """Anna|Ben|Clara|David|Emma|Felix|Grace|Henry|Iris|Jack|Kate|Leo|Maya|Noah|Olivia|Paul|Rose|
-Sam|Tom|Victor|Zoe|Aunt Mary|Uncle George|Grandma|Grandpa|Mum|Dad|Julia|Martin|Sophie""".replace("\n", "").split("|")
-_MEALS = "Dinner|Lunch|Breakfast|Supper|The soup|The pizza|The cake|The roast|Tea|The pasta".split("|")
-_TASKS = """take out the rubbish|water the plants|feed the cat|walk the dog|do your homework|call the dentist|
-empty the dishwasher|charge the car|close the windows|bring in the washing|buy some milk|pack your bag|
-brush your teeth|put on a warm coat|take your medicine|change the filter|pay the bill|lock the shed""".replace("\n", "").split("|")
-_DAYS = "Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|tomorrow|today|next week".split("|")
-_WEATHER = "rain|snow|strong wind|thunder|sunshine|thick fog|hail|a clear sky|light frost|heavy showers".split("|")
-_NUMBERS = """one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety""".split()
+
+def _lists() -> dict[str, list[str]]:
+    text = Path(__file__).with_name("words.txt").read_text("ascii")
+    parts = re.split(r"^\[(\w+)\]$", text, flags=re.MULTILINE)[1:]
+    return {
+        name: [word.strip() for word in " ".join(words.split()).split("|") if word.strip()]
+        for name, words in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+_LISTS = _lists()
+_ROOMS = _LISTS["rooms"]
+_DEVICES = _LISTS["devices"]
+_OPENINGS = _LISTS["openings"]
+_NAMES = _LISTS["names"]
+_MEALS = _LISTS["meals"]
+_TASKS = _LISTS["tasks"]
+_DAYS = _LISTS["days"]
+_WEATHER = _LISTS["weather"]
+_NUMBERS = _LISTS["numbers"]
+_MINUTES = _LISTS["minutes"]
+_NOUNS = _LISTS["nouns"]
+_ADJECTIVES = _LISTS["adjectives"]
+_PAST = _LISTS["past"]
+_ADVERBS = _LISTS["adverbs"]
+_PLACES = _LISTS["places"]
 _HOURS = _NUMBERS[:12]
-_MINUTES = ["o'clock", "fifteen", "thirty", "forty five", "ten", "twenty", "twenty five", "fifty", "oh five"]
-_NOUNS = """house river teacher story bridge winter market picture doctor garden island letter mountain
-engine village song child bird candle ocean city window road machine flower chair forest summer friend
-question answer paper station train voice farmer shadow kitchen library football journey festival sailor
-brother sister uncle cousin judge measure treasure pleasure language future nature culture orange jacket
-leather feather weather thief thumb path month tooth earth north youth voyage village garage vision
-king ring thing evening morning building jungle finger hunger anchor uniform university yellow lawyer""".split()
-_ADJECTIVES = """old quiet bright small heavy gentle strange cheerful broken golden narrow curious lazy
-early modern simple famous silver rough smooth distant clever thirsty usual foolish huge young beautiful
-warm cold wet dry loud tiny purple orange yellow green blue ancient empty busy wooden""".split()
-_PAST = """found left followed watched carried painted remembered opened repaired borrowed described
-measured forgot enjoyed crossed noticed visited changed reached answered built chose sold taught brought
-kept moved washed pushed pulled judged joined enjoyed served thanked bathed breathed""".split()
-_ADVERBS = """slowly quickly again yesterday together outside once twice early later suddenly quietly
-often never always usually at night in the morning after school before breakfast near the sea
-without a word with great care for an hour under the bridge behind the church""".split()
-_PLACES = """near the harbour|behind the old mill|in the valley|at the station|under the stairs|
-beside the fountain|across the street|in the south of France|on the third floor|at the edge of the woods""".replace("\n", "").split("|")
 _FRAMES = (
-    "{0} and {1}, {2} or {3}.", "The {0} of the {1} was {2}.", "He said {0}, not {1}.",
-    "Is {0} the same as {1}?", "{0}, {1}, {2} and {3}.", "My {0} {1} has a {2} {3}.",
-    "Nobody in {0} knows {1} {2}.", "We call it {0} {1} because of the {2}.",
-    "Please spell {0} and {1} for me.", "A {0} with {1} and some {2}.", "{0} {1} {2} {3} {4}.",
-    "The word after {0} is {1}.", "Between {0} and {1} there is {2}, they say, but no {3}.",
+    "{0} and {1}, {2} or {3}.",
+    "The {0} of the {1} was {2}.",
+    "He said {0}, not {1}.",
+    "Is {0} the same as {1}?",
+    "{0}, {1}, {2} and {3}.",
+    "My {0} {1} has a {2} {3}.",
+    "Nobody in {0} knows {1} {2}.",
+    "We call it {0} {1} because of the {2}.",
+    "Please spell {0} and {1} for me.",
+    "A {0} with {1} and some {2}.",
+    "{0} {1} {2} {3} {4}.",
+    "The word after {0} is {1}.",
+    "Between {0} and {1} there is {2}, they say, but no {3}.",
 )
 
 
@@ -67,7 +68,8 @@ def sentences(seed: int, wanted: int, avoid: frozenset[str] = frozenset()) -> li
     """
     rng = random.Random(seed)
     kinds: list[Callable[[random.Random], str]] = [_home, _home, _general, _rare, _joined]
-    seen, out = set(avoid), []
+    seen = set(avoid)
+    out: list[str] = []
     while len(out) < wanted:
         text = rng.choice(kinds)(rng)
         text = text[0].upper() + text[1:]
@@ -107,8 +109,9 @@ def _home(rng: random.Random) -> str:
             f"It is {number} degrees in the {room} and {_number(rng)} degrees outside.",
             f"{name}, please {task} before you leave the house.",
             f"Don't forget to {task} on {day}.",
-            f"Good morning, {name}, it is {time} and there will be {pick(_WEATHER)} in the afternoon.",
-            f"{name} is at the front door.", f"Someone is moving in the {room}.",
+            f"Good morning, {name}, it is {time} and there will be {pick(_WEATHER)} at noon.",
+            f"{name} is at the front door.",
+            f"Someone is moving in the {room}.",
             f"The {device} used {number} kilowatt hours since {day}.",
             f"Warning, smoke was detected in the {room}, leave the house at once.",
             f"The lights in the {room} and the {other} are off.",
@@ -141,10 +144,11 @@ def _general(rng: random.Random) -> str:
             f"When the {noun} was {adjective}, nobody {past} the {other} {second} {place}.",
             f"Between the {noun} and the {second} lies a {adjective} {third}.",
             f"You can have the {adjective} {noun}, or the {other} one, or both.",
-            f"Every {noun} needs a {second}.", f"What a {adjective} {noun}!",
+            f"Every {noun} needs a {second}.",
+            f"What a {adjective} {noun}!",
             f"She thinks that the {noun} {place} is more {adjective} than the {second}.",
             f"{name} and {pick(_NAMES)} {past} the {noun} {pick(_ADVERBS)}.",
-            f"After {number} years the {adjective} {noun} {past} its {second}, and the {third} was {other}.",
+            f"After {number} years the {adjective} {noun} {past} its {second} and {third}.",
         )
     )
 
@@ -156,8 +160,8 @@ def _rare(rng: random.Random) -> str:
 
 def _joined(rng: random.Random) -> str:
     first, second = (rng.choice((_home, _general, _rare))(rng) for _ in range(2))
-    second = second if second[0] == "I" or second.split()[0].strip(",") in _NAMES else second
-    return f"{first.rstrip('.!?')}, {rng.choice(('and', 'but', 'so', 'because'))} {second[0].lower() + second[1:]}"
+    joint = rng.choice(("and", "but", "so", "because"))
+    return f"{first.rstrip('.!?')}, {joint} {second[0].lower() + second[1:]}"
 
 
 def _number(rng: random.Random) -> str:

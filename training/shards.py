@@ -87,7 +87,11 @@ def _encoded(samples: npt.NDArray[np.int16], codec: str) -> bytes:
     narrow = soxr.resample(samples.astype(np.float32) / 32768, RATE, OPUS_RATE)
     stream = io.BytesIO()
     soundfile.write(
-        stream, narrow, OPUS_RATE, format="OGG", subtype="OPUS",
+        stream,
+        narrow,
+        OPUS_RATE,
+        format="OGG",
+        subtype="OPUS",
         compression_level=_OPUS_COMPRESSION,
     )
     return stream.getvalue()

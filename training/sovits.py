@@ -43,7 +43,7 @@ class Sovits(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows: codes (B, N), phones (B, P) and their count, samples (B, N · 1280), style spectrum."""
+    """Windows: codes (B, N), phones (B, P), counts (B,), samples (B, N · 1280), a style."""
 
     codes: Tensor
     phones: Tensor
@@ -107,7 +107,11 @@ class Source:
 
 
 def step(
-    network: Sovits, judges: Discriminators, batch: Batch, codebook: Tensor, adversary: bool,
+    network: Sovits,
+    judges: Discriminators,
+    batch: Batch,
+    codebook: Tensor,
+    adversary: bool,
     learn_judges: object = None,
 ) -> dict[str, Tensor]:
     """Losses of one step; `learn_judges(loss)` is called in between with the discriminators'."""
@@ -182,11 +186,17 @@ def _start(vits: Vits) -> None:
     for name, parameter in vits.named_parameters():
         if "emb_rel" in name:
             nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
-    nn.init.normal_(vits.enc_p.text_embedding.weight, std=vits.enc_p.text_embedding.embedding_dim**-0.5)
+    nn.init.normal_(
+        vits.enc_p.text_embedding.weight, std=vits.enc_p.text_embedding.embedding_dim**-0.5
+    )
     for coupling in vits.flow.couplings:
         nn.init.zeros_(coupling.post.weight)
         nn.init.zeros_(coupling.post.bias)
-        for layer in (coupling.enc.cond_layer, *coupling.enc.in_layers, *coupling.enc.res_skip_layers):
+        for layer in (
+            coupling.enc.cond_layer,
+            *coupling.enc.in_layers,
+            *coupling.enc.res_skip_layers,
+        ):
             weight_norm(layer)
     for up in vits.dec.ups:
         weight_norm(up)

@@ -83,9 +83,14 @@ def collate(pairs: list[tuple[Example | None, Example]], eos: int) -> Batch:
         end = torch.tensor([eos], device=spoken.device)
         wanted.append(torch.cat([heard[1 : told + 1], silence, spoken, end])[-len(tokens[-1]) :])
     return Batch(
-        _stacked(phones, 0), _counts(phones), _stacked(tokens, 0), _counts(tokens),
+        _stacked(phones, 0),
+        _counts(phones),
+        _stacked(tokens, 0),
+        _counts(tokens),
         _stacked(wanted, -1),
-        torch.stack([t.codes[0].long() if p is None else t.codes.new_tensor(-1).long() for p, t in pairs]),
+        torch.stack(
+            [t.codes[0].long() if p is None else t.codes.new_tensor(-1).long() for p, t in pairs]
+        ),
     )
 
 

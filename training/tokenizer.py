@@ -2,8 +2,8 @@
 
 HuBERT's architecture, the halving convolution and the codebook of SoVITS, trained together by
 supervision through the bottleneck: from the 25 tokens a second a small head must tell the phones
-(their timing is known), the relative pitch and its own continuous features; a second head that tries
-to tell the speaker gets its gradient reversed (Ganin & Lempitsky 2015). Afterwards all three are
+(their timing is known), the relative pitch and its own continuous features; a head that tries to
+tell the speaker gets its gradient reversed (Ganin & Lempitsky 2015). Afterwards all three are
 frozen, so SoVITS and T2S learn from the same tokens, in any order.
 """
 
@@ -46,15 +46,15 @@ class Judges(nn.Module):
         super().__init__()
         classes = max(class_table().values()) + 1
         self.context = nn.Sequential(
-            nn.Conv1d(channels, 256, 3, padding=1), nn.GELU(),
-            nn.Conv1d(256, 256, 3, padding=1), nn.GELU(),
+            nn.Conv1d(channels, 256, 3, padding=1),
+            nn.GELU(),
+            nn.Conv1d(256, 256, 3, padding=1),
+            nn.GELU(),
         )
         self.plain = nn.Linear(channels, 2 * classes)
         self.phones = nn.Linear(256, 2 * classes)
         self.pitch = nn.Linear(channels, PITCHES)
-        self.speaker = nn.Sequential(
-            nn.Linear(channels, 256), nn.GELU(), nn.Linear(256, speakers)
-        )
+        self.speaker = nn.Sequential(nn.Linear(channels, 256), nn.GELU(), nn.Linear(256, speakers))
 
     def forward(self, tokens: Tensor, turned: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Tokens (B, N, C) → logits of phones alone and in context, of pitch, of the speaker."""

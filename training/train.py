@@ -96,7 +96,11 @@ def _sovits(args: Any) -> None:
         batch = source.draw(args.seconds or 240)
         with _half(args.device):
             parts = sovits.step(
-                network, judges, batch, codebook, piece.step >= args.adversary_from,
+                network,
+                judges,
+                batch,
+                codebook,
+                piece.step >= args.adversary_from,
                 lambda loss: _learn(listener, loss, 20.0),
             )
         _learn(speaker, parts["total"], 20.0)

@@ -172,8 +172,14 @@ def _hibari_speaker(rng: random.Random, name: str) -> Speaker:
     pitch = float(np.exp(rng.uniform(np.log(0.48), np.log(1.35))))
     formants = float(np.clip(pitch**0.3 * rng.uniform(0.88, 1.12), 0.78, 1.22))
     return Speaker(
-        name, "hibari", round(pitch, 3), round(formants, 3), round(rng.uniform(0.6, 1.4), 2),
-        round(rng.uniform(-5, 4), 1), round(rng.uniform(-3, 4), 1), round(rng.uniform(0.88, 1.15), 3),
+        name,
+        "hibari",
+        round(pitch, 3),
+        round(formants, 3),
+        round(rng.uniform(0.6, 1.4), 2),
+        round(rng.uniform(-5, 4), 1),
+        round(rng.uniform(-3, 4), 1),
+        round(rng.uniform(0.88, 1.15), 3),
     )
 
 
@@ -185,7 +191,10 @@ def _kokoro_speaker(rng: random.Random, name: str) -> Speaker:
     shares[lead] += 1 - share
     shares[second] += share
     return Speaker(
-        name, "kokoro", round(rng.uniform(0.84, 1.14), 3), tempo=round(rng.uniform(0.92, 1.1), 3),
+        name,
+        "kokoro",
+        round(rng.uniform(0.84, 1.14), 3),
+        tempo=round(rng.uniform(0.92, 1.1), 3),
         styles=tuple(round(float(value), 3) for value in shares),
     )
 

@@ -15,12 +15,23 @@ from training.shards import RATE, Utterance
 from training.tokenizer import Tokenizer, encode
 
 HUBERT = replace(
-    sizes.HUBERT, conv_dim=(16,) * 7, hidden_size=32, intermediate_size=32, num_hidden_layers=1,
-    num_attention_heads=2, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4,
+    sizes.HUBERT,
+    conv_dim=(16,) * 7,
+    hidden_size=32,
+    intermediate_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_conv_pos_embeddings=8,
+    num_conv_pos_embedding_groups=4,
 )
 SOVITS = replace(
-    sizes.SOVITS, inter_channels=16, hidden_channels=16, filter_channels=32, n_layers=2,
-    upsample_initial_channel=32, ssl_channels=32,
+    sizes.SOVITS,
+    inter_channels=16,
+    hidden_channels=16,
+    filter_channels=32,
+    n_layers=2,
+    upsample_initial_channel=32,
+    ssl_channels=32,
 )
 T2S = replace(sizes.T2S, hidden_dim=32, head=2, n_layer=2)
 
