@@ -19,7 +19,15 @@ from torch import Tensor
 
 from engines.errors import CheckpointError
 from engines.file_settings import MAX_LAYERS, FileSettings
-from engines.spec import SPECS, SSL_CHANNELS, BertConfig, HubertConfig, ModelSpec, T2SConfig, VitsConfig
+from engines.spec import (
+    SPECS,
+    SSL_CHANNELS,
+    BertConfig,
+    HubertConfig,
+    ModelSpec,
+    T2SConfig,
+    VitsConfig,
+)
 from engines.torch_file import read_torch_file
 
 _MARKS = {

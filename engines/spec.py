@@ -100,8 +100,8 @@ MELS = {"v3": MelSpec(24000, 1024, 256, 100), "v4": MelSpec(32000, 1280, 320, 10
 class VitsConfig:
     """Sizes of one SoVITS network, as its file says (names are the file's).
 
-    `spec_channels`, `phone_count`, `speaker_embedding` and `ssl_channels` (the width of HuBERT and of
-    the codebook) come from the weights.
+    `spec_channels`, `phone_count`, `speaker_embedding` and `ssl_channels` (the width of HuBERT and
+    of the codebook) come from the weights.
     """
 
     inter_channels: int

@@ -152,12 +152,17 @@ def pitch_classes(samples: Tensor) -> Tensor:
     frames = F.pad(samples, (192, 192)).unfold(1, 1024, 640)
     frames = frames - frames.mean(2, keepdim=True)
     power = torch.fft.rfft(frames, 2048).abs().square()
-    correlation = torch.fft.irfft(power)[..., 36:240]  # 67 to 444 Hz
+    correlation = torch.fft.irfft(power)[..., 35:241]
     energy = frames.square().sum(2).clamp(min=1e-6)
     # A lag loses as much of the window as it is long; without this, short lags always win.
-    lags = torch.arange(36, 240, device=samples.device)
-    best, place = (correlation / energy[..., None] / (1 - lags / 1024)).max(2)
-    voiced = (best > 0.5) & (energy > 0.05)
+    lags = torch.arange(35, 241, device=samples.device)
+    likeness = correlation / energy[..., None] / (1 - lags / 1024)
+    inner = likeness[..., 1:-1]  # 67 to 444 Hz
+    peak = (inner >= likeness[..., :-2]) & (inner >= likeness[..., 2:])
+    best = torch.where(peak, inner, 0).amax(2, keepdim=True)
+    # Twice the period is as good as the period: the first good peak counts.
+    place = (peak & (inner > 0.9 * best)).float().argmax(2)
+    voiced = (best[..., 0] > 0.5) & (energy > 0.05)
     logs = torch.log(HALF_RATE / (place + 36).float())
     middle = torch.where(voiced, logs, torch.nan).nanmedian(1, keepdim=True).values
     edges = torch.tensor(_PITCH_EDGES, device=samples.device)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engines.text import en, phonemize
 from engines.text.symbols import V2, symbol_ids
 
 
@@ -62,6 +61,8 @@ def read(text: str) -> Reading | None:
         None where the words said one by one do not add up to the sentence (homographs, compounds
         that meet), or a phone cannot be said by the synthesizers.
     """
+    from engines.text import en, phonemize  # needs packages that the GPU machine lacks
+
     sentences = phonemize(text, "en")
     if len(sentences) != 1 or len(sentences[0].runs) != 1:
         return None

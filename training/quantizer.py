@@ -41,15 +41,17 @@ class Quantizer(nn.Module):
             The rows (B, N, C), through which gradients pass as if nothing had happened; codes
             (B, N); the commitment loss.
         """
-        flat = x.detach().float().flatten(0, 1)
+        x = x.float()
+        flat = x.detach().flatten(0, 1)
         if self.training and not self._begun:
             self._begin(flat)
-        distance = self.embed.square().sum(1) - 2 * flat @ self.embed.T
+        with torch.autocast(x.device.type, enabled=False):  # near rows differ in the last digits
+            distance = self.embed.square().sum(1) - 2 * flat @ self.embed.T
         codes = distance.argmin(1)
         rows = F.embedding(codes, self.embed).view(x.shape)
         if self.training:
             self._learn(flat, codes)
-        loss = COMMITMENT * F.mse_loss(x.float(), rows)
+        loss = COMMITMENT * F.mse_loss(x, rows)
         return x + (rows - x).detach(), codes.view(x.shape[:2]), loss
 
     def _begin(self, flat: Tensor) -> None:

@@ -141,7 +141,9 @@ def step(
             learn_judges(parts["discriminators"])
         with torch.no_grad():
             true_layers = judges(real)
+        judges.requires_grad_(False)  # this pass teaches the speaker alone
         fooled, features = generator_losses(true_layers, judges(made))
+        judges.requires_grad_(True)
         parts |= {"fooled": fooled, "features": features}
         total = total + fooled + features
     parts["total"] = total + KL_WEIGHT * parts["kl"]
@@ -165,7 +167,8 @@ def log_mel(samples: Tensor) -> Tensor:
         banks = torch.as_tensor(slaney_mel_banks(_MEL), dtype=torch.float32)
         _banks[samples.device] = banks.to(samples.device)
     banks = _banks[samples.device]
-    return torch.log((banks @ magnitudes(samples)).clamp(min=1e-5))
+    with torch.autocast(samples.device.type, enabled=False):
+        return torch.log((banks @ magnitudes(samples)).clamp(min=1e-5))
 
 
 def _spectral(made: Tensor, real: Tensor) -> Tensor:

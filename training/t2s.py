@@ -96,18 +96,18 @@ def collate(pairs: list[tuple[Example | None, Example]], eos: int) -> Batch:
 
 def loss(network: T2S, batch: Batch) -> dict[str, Tensor]:
     """Cross entropy of the wanted tokens under "total", and the share told right."""
-    bert = torch.zeros(len(batch.phones), BERT_CHANNELS, batch.phones.shape[1])
-    x = network.embed(batch.phones, bert.to(batch.phones.device), batch.tokens)
+    rows, width = batch.phones.shape
+    bert = torch.zeros(1, 1, 1, device=batch.phones.device).expand(rows, BERT_CHANNELS, width)
+    x = network.embed(batch.phones, bert, batch.tokens)
     visible = _visible(batch)
     for block in network.h:
         query, key, value = block.self_attn.project(x)
         x = block.finish(x, block.self_attn.attend(query, key, value, visible))
-    width = batch.phones.shape[1]
     last = x[torch.arange(len(x), device=x.device), batch.phone_count - 1]
     # Without a prompt the first token is told from the last phone.
-    rows = torch.cat([last[:, None], x[:, width:]], dim=1)
+    heard = torch.cat([last[:, None], x[:, width:]], dim=1)
     wanted = torch.cat([batch.first[:, None], batch.wanted], dim=1)
-    logits = network.ar_predict_layer(rows).float()
+    logits = network.ar_predict_layer(heard).float()
     asked = wanted >= 0
     total = F.cross_entropy(logits[asked], wanted[asked])
     ends = wanted == network.ar_predict_layer.out_features - 1

@@ -63,7 +63,7 @@ def _tokenizer(args: Any) -> None:
 def _codes(args: Any) -> None:
     """Tokens of the whole corpus: a few megabytes, all that T2S needs of the speech."""
     corpus = _corpus(args)
-    codes = tokenizer.encode(_frozen(args), corpus, args.seconds or 400)
+    codes = tokenizer.encode(_frozen(args), corpus)
     used = torch.cat(codes).long().bincount(minlength=1025).float()
     share = used / used.sum()
     entropy = -(share * share.clamp(min=1e-12).log2()).sum()
@@ -81,7 +81,7 @@ def _codes(args: Any) -> None:
 
 def _sovits(args: Any) -> None:
     corpus = _corpus(args)
-    source = sovits.Source(corpus, tokenizer.encode(_frozen(args), corpus, args.seconds or 400))
+    source = sovits.Source(corpus, tokenizer.encode(_frozen(args), corpus))
     codebook = load_networks(args.out / "tokenizer")["tokenizer"]["quantizer.embed"].to(args.device)
     network = sovits.Sovits(sizes.SOVITS).to(args.device)
     judges = Discriminators().to(args.device)
@@ -93,7 +93,7 @@ def _sovits(args: Any) -> None:
     while piece.running:
         _set_rate(speaker, 4e-4, piece, args.planned)
         _set_rate(listener, 4e-4, piece, args.planned)
-        batch = source.draw(args.seconds or 240)
+        batch = source.draw(args.seconds or 96)
         with _half(args.device):
             parts = sovits.step(
                 network,
