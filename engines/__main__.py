@@ -12,7 +12,10 @@ from engines.errors import EngineError
 COMMANDS = {
     "say": "speak a text in a voice, from official checkpoints to a WAV file",
     "convert": "turn official checkpoints into a model that speaks without PyTorch",
+    "build": "turn a converted model into TensorRT engines for an NVIDIA card",
+    "calibrate": "find the ranges for int8 engines from sentences that are spoken",
     "verify": "compare a converted model with the official files, number by number",
+    "bench": "measure a model on this machine, backends side by side",
     "phonemize": "show what will be said: normalised text and phones",
     "golden": "recompute a folder of golden vectors and report the worst error of each array",
 }

@@ -13,6 +13,7 @@ A sentence can be decoded in three ways:
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.backends import Backend
-from engines.graphs import FRAMES_PER_TOKEN
+from engines.graphs import FRAMES_PER_TOKEN, HEARD
 from engines.prompt import VoicePrompt
 from engines.sampling import Floats, SamplingParams, normal_noise
 
@@ -90,7 +91,16 @@ class VitsDecoder:
 
     def whole(self, tokens: Tokens, utterance: Utterance) -> Floats:
         """Samples of a finished sentence, float32 [samples]."""
-        return self._samples(self._whole_latent(tokens, utterance), utterance)
+        latent = self._whole_latent(tokens, utterance)
+        frames = latent.shape[2]
+        if frames <= HEARD.max:
+            return self._samples(latent, utterance)
+        step = HEARD.max - 2 * GENERATOR_CONTEXT
+        cuts = [*range(0, frames, step), frames]
+        parts = [
+            self.part(latent, 0, start, stop, utterance) for start, stop in itertools.pairwise(cuts)
+        ]
+        return np.concatenate(parts)
 
     def pieces(self, tokens: Tokens, utterance: Utterance, chunk_tokens: int) -> Iterator[Floats]:
         """The same samples, a few tokens at a time."""

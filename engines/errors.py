@@ -38,6 +38,22 @@ class BackendUnavailableError(EngineError):
 
 
 class DeviceError(EngineError):
-    """The device failed while it computed."""
+    """The device failed while it computed.
+
+    Args:
+        message: what failed.
+        sticky: this process cannot use the device any more, only a new one can (after an illegal
+            address a CUDA context stays broken until its process ends).
+    """
 
     code = "device_failed"
+
+    def __init__(self, message: str, *, sticky: bool = False) -> None:
+        super().__init__(message)
+        self.sticky = sticky
+
+
+class OutOfMemoryError(DeviceError):
+    """The device has no memory left for this request; a later or shorter one works."""
+
+    code = "out_of_memory"

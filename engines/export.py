@@ -24,8 +24,8 @@ from engines.backends import CheckpointFiles, open_backend
 from engines.backends.torch_backend import TorchBackend
 from engines.errors import ConvertError
 from engines.graphs import Axis, GraphSpec, ModelFacts, TensorSpec, graphs
-from engines.model_folder import TOKENIZER, WEIGHTS, Precision, write_manifest
-from engines.networks.cached_t2s import CachedStep, PlainPrefill
+from engines.model_folder import PLAIN_STEP, TOKENIZER, WEIGHTS, Precision, write_manifest
+from engines.networks.cached_t2s import CachedStep, PlainPrefill, PlainStep
 from engines.quantize import quantize_layers
 from engines.token_drift import TokenDrift, measure_drift
 
@@ -89,18 +89,21 @@ def convert(
     return drift
 
 
-def trace(spec: GraphSpec, module: Any, model: ModelFacts, file: Path) -> Any:
+def trace(spec: GraphSpec, module: Any, model: ModelFacts, file: Path, plain: bool = False) -> Any:
     """A graph as an ONNX model with its weights inside, in a file and as an object.
 
     Inputs and outputs are those of the row, but for the T2S graphs: `t2s_prefill` gives its new
     keys and values (L, 1, H, T, D/H) instead of a cache, `t2s_decode` has one pair of inputs and
-    one of outputs for each layer (see `cache_names`).
+    one of outputs for each layer (see `cache_names`). With `plain` it has those of the row, gives
+    the cache as `new_keys` and `new_values`, and needs no operators but ONNX's own.
     """
     inputs: list[tuple[str, Tensor, dict[int, str]]] = [_input(tensor) for tensor in spec.inputs]
     outputs = [tensor.name for tensor in spec.outputs]
     if spec.name == "t2s_prefill":
         module, inputs = PlainPrefill(module.t2s), inputs[:3]
-    if spec.name == "t2s_decode":
+    if spec.name == "t2s_decode" and plain:
+        module, outputs = PlainStep(module.t2s), ["logits", "new_keys", "new_values"]
+    elif spec.name == "t2s_decode":
         module = CachedStep(module.t2s)
         names = cache_names(model.layers)
         _, cache, axes = inputs[-1]
@@ -117,7 +120,7 @@ def trace(spec: GraphSpec, module: Any, model: ModelFacts, file: Path) -> Any:
             file,
             dynamo=False,
             opset_version=OPSET,
-            custom_opsets={"com.microsoft": 1} if spec.name == "t2s_decode" else {},
+            custom_opsets={"com.microsoft": 1} if spec.name == "t2s_decode" and not plain else {},
             input_names=[name for name, _, _ in inputs],
             output_names=outputs,
             dynamic_axes={name: axes for name, _, axes in inputs},
@@ -170,6 +173,14 @@ def _write(
                 quantize_layers(model, backend.model.layers)
             weights.move(model)
             file.write_bytes(model.SerializeToString())
+        if precision == "fp32":
+            # For TensorRT, which does not know the runtime's attention; the matrices are shared.
+            step = scratch / PLAIN_STEP
+            model = trace(
+                table["t2s_decode"], backend.module("t2s_decode"), backend.model, step, plain=True
+            )
+            weights.move(model)
+            step.write_bytes(model.SerializeToString())
 
 
 def _check_drift(backend: TorchBackend, folder: Path) -> TokenDrift:

@@ -135,6 +135,7 @@ SLOTS = Axis("slots", 1, 1, 16)
 CACHE = Axis("cache", 2, 512, 3072)
 TOKENS = Axis("tokens", 1, 100, 1500)
 FRAMES = Axis("frames", 1, 200, 12_001)
+HEARD = Axis("heard", 1, 200, 1024)  # the generator's; longer sentences are cut, see decoders.py
 
 
 def graphs(model: ModelFacts) -> dict[str, GraphSpec]:
@@ -231,7 +232,10 @@ def _speech(model: ModelFacts) -> tuple[GraphSpec, ...]:
         GraphSpec(
             "vits_generate",
             "speak",
-            (latent, _floats("voice_style", 1, model.voice_style, 1)),
-            (_floats("audio", 1, Axis("audio", model.hop, 200 * model.hop, 12_001 * model.hop)),),
+            (
+                _floats("latent", 1, model.latent, HEARD),
+                _floats("voice_style", 1, model.voice_style, 1),
+            ),
+            (_floats("audio", 1, Axis("audio", model.hop, 200 * model.hop, 1024 * model.hop)),),
         ),
     )

@@ -3,6 +3,7 @@
     model.json       facts of the model, precision, and size and hash of every other file
     weights.bin      the weights of all graphs, each matrix once
     t2s_decode.onnx  one file for each graph
+    t2s_decode.plain.onnx  the same of standard operators only, where nothing is in 8 bits
     tokenizer.json   BERT's, where the model has BERT
 
 `model.json` is written last, so a folder without it is not a model.
@@ -23,6 +24,7 @@ from engines.graphs import ModelFacts
 MANIFEST = "model.json"
 WEIGHTS = "weights.bin"
 TOKENIZER = "tokenizer.json"
+PLAIN_STEP = "t2s_decode.plain.onnx"
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")

@@ -157,7 +157,17 @@ def split_pieces(text: str, longest: int = LONGEST_PIECE) -> list[str]:
 
 
 def normalise_loudness(samples: Samples, sample_rate: int) -> Samples:
-    """Bring speech to -20 dB RMS, measured where somebody speaks, with peaks below -1 dB.
+    """Bring speech to -20 dB RMS, measured where somebody speaks, with peaks below -1 dB."""
+    level = speech_level(samples, sample_rate)
+    if level <= 0.0:
+        return samples
+    peak = float(np.abs(samples).max())
+    gain = min(SPEECH_LEVEL / level, PEAK_LIMIT / peak, MAX_GAIN)
+    return (samples * gain).astype(np.float32)
+
+
+def speech_level(samples: Samples, sample_rate: int) -> float:
+    """RMS of the parts where somebody speaks; 0 for silence.
 
     Frames of 20 ms that are 30 dB or more under the loudest count as silence.
     """
@@ -165,12 +175,7 @@ def normalise_loudness(samples: Samples, sample_rate: int) -> Samples:
     padded = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
     power = np.mean(np.square(padded, dtype=np.float64), axis=1)
     loudest = power.max(initial=0.0)
-    if loudest <= 0.0:
-        return samples
-    level = float(np.sqrt(power[power > loudest * 1e-3].mean()))
-    peak = float(np.abs(samples).max())
-    gain = min(SPEECH_LEVEL / level, PEAK_LIMIT / peak, MAX_GAIN)
-    return (samples * gain).astype(np.float32)
+    return float(np.sqrt(power[power > loudest * 1e-3].mean())) if loudest > 0.0 else 0.0
 
 
 def _cut(text: str, longest: int, breaks: tuple[re.Pattern[str], ...]) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,46 @@ class Stream:
     tokens: list[int] = field(default_factory=list)
     finished: bool = False
     cut: bool = False
+
+
+class TokenDecoder(Protocol):
+    """Slots that draw tokens, wherever they do it."""
+
+    @property
+    def free(self) -> int:
+        """Slots that could admit a sentence now."""
+        ...
+
+    def admit(self, sentence: Sentence) -> Stream:
+        """Read a sentence into a free slot; its first tokens come now or with the next step."""
+        ...
+
+    def step(self) -> None:
+        """Draw one or a few more tokens for every running stream."""
+        ...
+
+    def drop(self, stream: Stream) -> None:
+        """Free the slot of a stream that nobody wants any more."""
+        ...
+
+
+@runtime_checkable
+class DrawsTokens(Protocol):
+    """A backend that may bring a decoder of its own, which keeps tokens on the device."""
+
+    def open_decoder(self, slots: int) -> TokenDecoder | None:
+        """Its decoder; nothing where this model or card has none."""
+        ...
+
+
+def open_decoder(backend: Backend, slots: int = 1) -> TokenDecoder:
+    """The fastest decoder that a backend has.
+
+    Raises:
+        DeviceError: the device failed.
+    """
+    own = backend.open_decoder(slots) if isinstance(backend, DrawsTokens) else None
+    return own or SemanticDecoder(backend, slots)
 
 
 class SemanticDecoder:
@@ -190,7 +230,7 @@ class SemanticDecoder:
 
 
 def speak_in_order(
-    decoder: SemanticDecoder,
+    decoder: TokenDecoder,
     sentences: Iterable[Sentence],
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Stream]:

@@ -95,6 +95,29 @@ SPECS = {
 MELS = {"v3": MelSpec(24000, 1024, 256, 100), "v4": MelSpec(32000, 1280, 320, 100)}
 """Spectrograms of the flow-matching versions."""
 
+OFFICIAL_REPOSITORY = "lj1995/GPT-SoVITS"
+"""Where the official project publishes its pretrained files, on the Hugging Face Hub."""
+
+OFFICIAL_FILES = {
+    "v1": ("s1bert25hz-2kh-longer-epoch=68e-step=50232.ckpt", "s2G488k.pth"),
+    "v2": (
+        "gsv-v2final-pretrained/s1bert25hz-5kh-longer-epoch=12-step=369668.ckpt",
+        "gsv-v2final-pretrained/s2G2333k.pth",
+    ),
+    "v2Pro": ("s1v3.ckpt", "v2Pro/s2Gv2Pro.pth"),
+    "v2ProPlus": ("s1v3.ckpt", "v2Pro/s2Gv2ProPlus.pth"),
+}
+"""Version name → its T2S and its SoVITS file in that repository."""
+
+HUBERT_FILES = ("chinese-hubert-base/config.json", "chinese-hubert-base/pytorch_model.bin")
+BERT_FILES = (
+    "chinese-roberta-wwm-ext-large/config.json",
+    "chinese-roberta-wwm-ext-large/tokenizer.json",
+    "chinese-roberta-wwm-ext-large/pytorch_model.bin",
+)
+SPEAKER_FILES = ("sv/pretrained_eres2netv2w24s4ep4.ckpt",)
+"""The networks that all versions share; the speaker network is for those that embed speakers."""
+
 
 @dataclass(frozen=True, slots=True)
 class VitsConfig:

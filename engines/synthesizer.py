@@ -16,7 +16,7 @@ from engines.errors import PromptError, TextError
 from engines.graphs import PHONES
 from engines.prompt import VoicePrompt
 from engines.sampling import Floats, SamplingParams
-from engines.semantic import SemanticDecoder, Sentence, Stream, speak_in_order
+from engines.semantic import Sentence, Stream, open_decoder, speak_in_order
 from engines.text.types import PhonemizedText
 
 PAUSE = 0.3
@@ -45,7 +45,7 @@ class Synthesizer:
     def __init__(self, backend: Backend, bert: BertFeatures, slots: int = 1) -> None:
         self.model = backend.model
         self._bert = bert
-        self._semantic = SemanticDecoder(backend, slots)
+        self._semantic = open_decoder(backend, slots)
         self._vits = VitsDecoder(backend)
 
     def speak(

@@ -20,12 +20,12 @@ RELATIVE_BOUND = 1e-4
 SIZES: tuple[Mapping[str, int], ...] = (
     {
         **{"samples": 16_000, "speech": 49, "fbank": 98, "spectrum": 50, "tokens": 25},
-        **{"prompt": 25, "phones": 30, "text": 20, "pieces": 12, "frames": 50},
+        **{"prompt": 25, "phones": 30, "text": 20, "pieces": 12, "frames": 50, "heard": 50},
         **{"slots": 1, "cache": 256},
     },
     {
         **{"samples": 48_300, "speech": 150, "fbank": 301, "spectrum": 151, "tokens": 61},
-        **{"prompt": 0, "phones": 71, "text": 33, "pieces": 40, "frames": 122},
+        **{"prompt": 0, "phones": 71, "text": 33, "pieces": 40, "frames": 122, "heard": 122},
         **{"slots": 3, "cache": 300},
     },
 )

@@ -1,6 +1,9 @@
 """`python -m service`: settings, logging, then speak until SIGTERM.
 
-`python -m service import-voices FOLDER` imports voices instead, also beside a running service.
+Exit status 0 after SIGTERM, 1 if it cannot start, 2 for wrong settings, 75 if it wants to be
+started again because a device is lost to this process (`service/restart.py`).
+`python -m service import-voices FOLDER` imports voices instead, `install-model FOLDER` installs a
+model, both also beside a running service.
 """
 
 from __future__ import annotations
@@ -16,9 +19,16 @@ from pathlib import Path
 from aiohttp import web
 
 from engines.errors import EngineError
-from service.app import create_app
-from service.config import ConfigError, Settings, load_settings
+from service.app import DOORMAN, RESTART, create_app
+from service.config import ConfigError, Settings, load_settings, supervisor_token
+from service.doorman import PARSER_LIMITS, GuardedSite
+from service.errors import ServiceError
 from service.import_voices import import_voices
+from service.installed_model import check_name
+from service.logs import set_up
+from service.model_jobs import ModelJobs
+from service.models import ModelStore
+from service.restart import STATUS
 from service.voices import VoiceStore
 
 DRAIN_SECONDS = 30.0
@@ -27,10 +37,11 @@ DRAIN_SECONDS = 30.0
 def main() -> int:
     """Run the service; returns the process's exit status."""
     arguments = sys.argv[1:]
-    folder = None
-    if arguments[:1] == ["import-voices"]:
+    command = None
+    if arguments[:1] and arguments[0] in COMMANDS:
+        command = arguments[0]
         if len(arguments) < 2 or not Path(arguments[1]).is_dir():
-            print("usage: python -m service import-voices FOLDER [settings]", file=sys.stderr)
+            print(f"usage: python -m service {command} FOLDER [settings]", file=sys.stderr)
             return 2
         folder, arguments = Path(arguments[1]), arguments[2:]
     try:
@@ -38,19 +49,14 @@ def main() -> int:
     except ConfigError as error:
         print(f"settings: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    if folder is not None:
-        return _import(folder, settings)
+    set_up(settings.log_level, settings.log_format, show_text=settings.log_text)
+    if command is not None:
+        return COMMANDS[command](folder, settings)
     try:
-        asyncio.run(_serve(settings))
+        return asyncio.run(_serve(settings))
     except (EngineError, OSError) as error:
         print(f"the service cannot start: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _import(folder: Path, settings: Settings) -> int:
@@ -71,20 +77,52 @@ def _import(folder: Path, settings: Settings) -> int:
     return 0 if made else 1
 
 
-async def _serve(settings: Settings) -> None:
+def _install(folder: Path, settings: Settings) -> int:
+    try:
+        store = ModelStore(settings.data / "models", None)
+        jobs = ModelJobs(store, settings.data / "incoming")
+        return asyncio.run(_installed(folder.resolve(), jobs))
+    except ServiceError as error:
+        print(f"error ({error.code}): {error}", file=sys.stderr)
+        return 1
+
+
+async def _installed(folder: Path, jobs: ModelJobs) -> int:
+    job = jobs.start_path(check_name(folder.name), folder, "fp32")
+    told = ""
+    while not job.ended:
+        if job.message != told:
+            told = job.message
+            print(f"{job.stage}: {told}", flush=True)
+        await asyncio.sleep(0.2)
+    await jobs.wait(job)
+    if job.error is not None:
+        print(f"error ({job.error['code']}): {job.error['message']}", file=sys.stderr)
+        return 1
+    print(f"{folder.name} is installed as {job.model}; a running service sees it by itself.")
+    return 0
+
+
+COMMANDS = {"import-voices": _import, "install-model": _install}
+
+
+async def _serve(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    app = create_app(settings)
+    app = create_app(settings, supervisor=supervisor_token())
     # Without handler_cancellation a client that leaves before the first byte would go unnoticed.
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS, **PARSER_LIMITS
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
+        await GuardedSite(runner, settings.host, settings.port, app[DOORMAN]).start()
         for address in runner.addresses:
             logging.getLogger(__name__).info("listening on http://%s:%d", *address[:2])
-        await stop.wait()
+        waits = [asyncio.create_task(event.wait()) for event in (stop, app[RESTART])]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return STATUS if app[RESTART].is_set() and not stop.is_set() else 0
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from service.errors import Handler, Unauthorized
 
-OPEN_PATHS = ("/", "/health", "/ready")
+OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json")
 OPEN_FOLDERS = ("/web/", "/clips/")  # a clip's name is a secret of its own
 TOKEN_FILE = "token"
 

@@ -5,35 +5,46 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from aiohttp import web
 
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
+from service.chimes import Chimes
 from service.clips import ClipShelf
 from service.config import Settings
 from service.discovery import HTTP_TYPE, WYOMING_TYPE, Discovery, reachable_addresses
+from service.doorman import Doorman
 from service.errors import ServiceError
 from service.health import Health, read_server_id
 from service.http_api import HttpApi
 from service.jobs import JobQueue
 from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
-from service.model_rung import ModelRung
+from service.model_fleet import ModelFleet
+from service.model_jobs import ModelJobs
+from service.models import ModelStore
+from service.models_api import ModelsApi
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
+from service.remote import RemoteRung
+from service.restart import Restarts
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
+from service.supervisor import Supervisor
+from service.transcripts import Transcripts
 from service.voices import VoiceStore
+from service.wake_on_lan import WakeOnLan
+from service.watching import look_for, probe, restart_when_lost
 from service.wyoming_server import WyomingServer
 
 _LOGGER = logging.getLogger(__name__)
 HEALTH = web.AppKey("health", Health)
+DOORMAN = web.AppKey("doorman", Doorman)
+RESTART = web.AppKey("restart", asyncio.Event)  # set when only a new process helps
 SELF_TEST = "Ready."
-PROBE_EVERY = 1.0  # seconds between looks at rungs that are down
 
 
 def plain_only() -> Sequence[Rung]:
@@ -42,13 +53,17 @@ def plain_only() -> Sequence[Rung]:
 
 
 def create_app(
-    settings: Settings, make_rungs: Callable[[], Sequence[Rung]] = plain_only
+    settings: Settings,
+    make_rungs: Callable[[], Sequence[Rung]] = plain_only,
+    *,
+    supervisor: str = "",
 ) -> web.Application:
     """The whole service as one application.
 
     Args:
         settings: what the user set.
         make_rungs: makes the ladder's rungs, the best first; may take its time.
+        supervisor: what we say to Home Assistant's Supervisor where it runs us; else empty.
 
     Raises:
         OSError: the data folder cannot be written.
@@ -56,11 +71,32 @@ def create_app(
     """
     rungs = list(make_rungs())
     plain = rungs[-1]
-    model = ModelRung(Path(settings.model)) if settings.model else None
-    ladder = Ladder(rungs if model is None else [model, *rungs])
-    queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
+    server_id = read_server_id(settings.data)
     cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
+    remote = None
+    if settings.remote_url:
+        remote = RemoteRung(
+            settings.remote_url,
+            settings.remote_token,
+            settings.data / "remote-voices.json",
+            cache.delete_voice,
+            WakeOnLan(settings.remote_mac) if settings.remote_mac else None,
+            server_id,
+        )
+    above = [remote] if remote is not None else []
+    ladder = Ladder([*above, *rungs])
+    queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
     clips = ClipShelf(settings.data / "clips")
+
+    metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    models = ModelFleet(
+        ModelStore(settings.data / "models", settings.model),
+        metrics.models,
+        backend=settings.backend,
+        in_memory=settings.models_in_memory,
+        unload_after=settings.unload_after,
+        remote=remote,
+    )
 
     def forget(voice: str) -> None:
         cache.delete_voice(voice)
@@ -72,19 +108,21 @@ def create_app(
         PlainRung.version,
         plain.name,
         forget,
-        cloned_rung=model.name if model is not None else None,
-        cloned_version=model.identity if model is not None else "",
+        cloned=models.speaker,
     )
-    metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    models.join(ladder, voices, rungs, above)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
+    chimes = Chimes(settings.data / "chimes")
     speech = Speech(
         queue,
         voices,
         cache,
         metrics,
+        chimes,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
+        choose=models.choose,
     )
     prerenderer = Prerenderer(speech)
     token = required_token(
@@ -95,19 +133,28 @@ def create_app(
     )
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
-    health = Health(read_server_id(settings.data), queue, ladder, model)
+    jobs = ModelJobs(models.store, settings.data / "incoming", settings.hub_url)
+    health = Health(server_id, queue, ladder, models)
+    health.last = lambda: metrics.last
     api = HttpApi(
         speech,
         voices,
         clips,
+        chimes,
         prerenderer,
         health,
         metrics,
+        ModelsApi(models, jobs),
         sample_rate=settings.sample_rate,
         token=token,
+        transcripts=Transcripts(settings.stt_url) if settings.stt_url else None,
     )
     app = api.application()
     app[HEALTH] = health
+    app[RESTART] = asyncio.Event()
+    app[DOORMAN] = doorman = Doorman()
+    app.middlewares.insert(-1, doorman.middleware())  # before the token is asked for
+    restarts = Restarts(settings.data / "restarts.json")
 
     wyoming = None
     if settings.wyoming_port:
@@ -120,9 +167,24 @@ def create_app(
     discovery = Discovery(
         health.server_id, addresses, {kind: port for kind, port in ports.items() if port}
     )
+    def model_ids() -> list[str]:
+        return [model.id for model in models.store.all()]
+
     bridge = None
     if settings.mqtt_host:
-        bridge = make_bridge(settings, speech, voices, clips, health)
+        bridge = make_bridge(settings, speech, voices, clips, health, models=model_ids)
+
+    async def join_house() -> None:
+        """Take the broker that Supervisor knows, where the user has named none."""
+        nonlocal bridge
+        found = await Supervisor(supervisor).with_broker(settings)
+        try:
+            joined = make_bridge(found, speech, voices, clips, health, models=model_ids)
+        except OSError as error:
+            _LOGGER.error("the MQTT bridge cannot start: %s", error)
+            return
+        await joined.start()
+        bridge = joined
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
@@ -132,19 +194,29 @@ def create_app(
             await bridge.start()
         tasks = [
             asyncio.create_task(_self_test(speech, health)),
-            asyncio.create_task(_probe(ladder)),
+            asyncio.create_task(probe(ladder)),
+            asyncio.create_task(models.run()),
+            asyncio.create_task(doorman.watch()),
+            asyncio.create_task(restart_when_lost(ladder, queue, restarts, app[RESTART].set)),
         ]
-        if model is not None:
-            tasks.append(asyncio.create_task(asyncio.to_thread(model.load, voices)))
+        joining = None
+        if bridge is None and supervisor:
+            joining = asyncio.create_task(join_house())
+        if remote is not None:
+            tasks.append(asyncio.create_task(look_for(remote, ladder)))
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
         yield
+        if joining is not None:
+            joining.cancel()
+            await asyncio.gather(joining, return_exceptions=True)
         if bridge is not None:
             await bridge.stop()
         if wyoming is not None:
             await wyoming.stop()
         await prerenderer.close()
+        await jobs.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -154,13 +226,6 @@ def create_app(
 
     app.cleanup_ctx.append(run)
     return app
-
-
-async def _probe(ladder: Ladder) -> None:
-    """Look for the rungs that are down."""
-    while True:
-        await asyncio.sleep(PROBE_EVERY)
-        await asyncio.to_thread(ladder.probe)
 
 
 async def _self_test(speech: Speech, health: Health) -> None:

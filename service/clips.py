@@ -2,29 +2,31 @@
 
 A clip's name cannot be guessed, so its address needs no token: media players cannot send one. It
 stays for some minutes and can be fetched again and again, since many players ask twice.
+
+What is heard is written as it comes. An MP3 or an Opus file is made beside it and may be a moment
+late; whoever fetches it waits for that moment, whoever only wants its address does not.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import logging
+import math
 import re
 import secrets
 import shutil
-import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from time import monotonic
 
-import numpy as np
 import soundfile
-import soxr
 
 from engines.audio import AudioChunk
+from service.clip_files import MASTER, Take, cannot_write, encode_master
 from service.errors import ServiceError
 from service.formats import FORMATS
 
-_LOGGER = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-]{22}\.(?:" + "|".join(FORMATS) + ")")
 
 
@@ -40,15 +42,24 @@ class ClipShelf:
 
     Args:
         folder: where they are kept; made when missing.
-        lifetime: seconds that a clip stays.
+        lifetime: seconds that a clip stays; one of before the service started stays as long from
+            then on, so that nothing depends on what the clock on the wall says.
     """
 
     def __init__(self, folder: Path, lifetime: float = 600.0) -> None:
         self._folder = folder
         self._lifetime = lifetime
+        self._started = monotonic()
+        self._made: dict[str, float] = {}
+        # One thread each, so that what belongs to one clip is done in its order.
+        self._writing = ThreadPoolExecutor(1, "clips")
+        self._encoding = ThreadPoolExecutor(1, "encoder")
+        self._unfinished: dict[str, Future[None]] = {}
 
-    def put(self, chunks: Sequence[AudioChunk], name: str, sample_rate: int, voice: str) -> str:
-        """Write a clip and give its file name; blocks.
+    async def record(
+        self, chunks: AsyncIterator[AudioChunk], name: str, sample_rate: int, voice: str
+    ) -> str:
+        """Write a clip while it is spoken and give its file name.
 
         Args:
             chunks: the whole announcement, of any rates.
@@ -57,40 +68,45 @@ class ClipShelf:
             voice: id of the voice that speaks, so that its clips can be found.
 
         Raises:
-            ServiceError: it cannot be written (the disk is full or read-only).
+            StorageFailed: it cannot be written (the disk is full or read-only).
+            ServiceError: what `chunks` raises.
         """
-        row = FORMATS[name]
-        rate = row.rate or sample_rate
-        samples = np.concatenate(
-            [soxr.resample(each.samples, each.sample_rate, rate) for each in chunks]
-        )
-        file = f"{secrets.token_urlsafe(16)}.{name}"
         folder = self._folder / voice
-        part = folder / f"{uuid.uuid4().hex}.part"
+        path = folder / f"{secrets.token_urlsafe(16)}.{name}"
+        loop = asyncio.get_running_loop()
+        take = Take(path, sample_rate, self._encoding)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.sweep()
-            container, subtype = row.container or ("WAV" if row.header else "RAW"), row.subtype
-            soundfile.write(
-                part, np.clip(samples, -1, 1), rate, format=container, subtype=subtype or "PCM_16"
-            )
-            part.replace(folder / file)
-        except (OSError, soundfile.LibsndfileError) as error:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise ServiceError(f"the clip cannot be written: {error}") from error
-        return file
+            await loop.run_in_executor(self._writing, self._prepare, folder)
+            self._made[path.name] = math.inf  # until it is whole
+            async for chunk in chunks:
+                await loop.run_in_executor(self._writing, take.add, chunk)
+            encoded = await loop.run_in_executor(self._writing, take.finish)
+            self._made[path.name] = monotonic()
+        except BaseException as error:
+            self._writing.submit(take.discard)
+            self._made.pop(path.name, None)
+            if isinstance(error, OSError | soundfile.LibsndfileError):
+                raise cannot_write(error) from error
+            raise
+        if encoded is not None:
+            self._unfinished[path.name] = encoded
+            encoded.add_done_callback(lambda done: self._unfinished.pop(path.name, None))
+        return path.name
 
     def path(self, file: str) -> Path:
-        """Where a clip is.
+        """Where a clip is; blocks until all of it is there.
 
         Raises:
             ClipNotFound: there is none of that name, or its time is over.
+            ServiceError: it cannot be encoded.
         """
-        for path in self._folder.glob(f"*/{file}") if _NAME.fullmatch(file) else ():
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime < self._lifetime:
-                    return path
+        if not _NAME.fullmatch(file):
+            raise ClipNotFound("there is no such clip", param="clip")
+        if (unfinished := self._unfinished.get(file)) is not None:
+            wait([unfinished])
+        for found in (*self._folder.glob(f"*/{file}"), *self._folder.glob(f"*/{file}{MASTER}")):
+            if not self._is_over(found):
+                return found if found.name == file else encode_master(found)
         raise ClipNotFound("there is no such clip, or its time is over", param="clip")
 
     def delete_voice(self, voice: str) -> None:
@@ -102,9 +118,19 @@ class ClipShelf:
         if (self._folder / voice).is_dir():
             shutil.rmtree(self._folder / voice)
 
-    def sweep(self) -> None:
-        """Delete the clips whose time is over."""
+    def _prepare(self, folder: Path) -> None:
+        """Make room, by what nobody will ask for any more."""
+        folder.mkdir(parents=True, exist_ok=True)
         for path in self._folder.glob("*/*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime >= self._lifetime:
+            if self._is_over(path):
+                with contextlib.suppress(OSError):
                     path.unlink()
+        now = monotonic()
+        over = [name for name, made in list(self._made.items()) if now - made >= self._lifetime]
+        for name in over:
+            self._made.pop(name, None)
+
+    def _is_over(self, path: Path) -> bool:
+        clip = _NAME.match(path.name)  # its master and what is being written begin like it
+        made = self._made.get(clip[0] if clip else path.name, self._started)
+        return monotonic() - made >= self._lifetime

@@ -22,7 +22,9 @@ PLACES = (
     "wyoming_port",
     "data",
 )  # decided by the machine or container, not by the user's options
+BACKENDS = ("auto", "onnxruntime", "tensorrt")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -60,7 +62,37 @@ class Settings:
         True, vol.Boolean(), "tell the local network where the service is (zeroconf)"
     )
     model: str = _setting(
-        "", str, "folder of a converted model; empty: only the plain voice speaks"
+        "", str, "model that speaks: id of an installed one, or folder of a converted one"
+    )
+    backend: str = _setting("auto", vol.In(BACKENDS), "who runs the models' networks")
+    models_in_memory: int = _setting(
+        2, vol.All(vol.Coerce(int), vol.Range(1, 100)), "models that stay loaded at a time"
+    )
+    unload_after: float = _setting(
+        0.0,
+        vol.All(vol.Coerce(float), vol.Range(0, 100_000)),
+        "minutes without speech after which a model leaves the memory; 0: never",
+    )
+    hub_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "hub to download models from when asked to; empty: HF_ENDPOINT, or the library's own",
+    )
+    remote_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "another box's service that speaks first, such as http://192.168.1.9:9880; empty: none",
+    )
+    remote_token: str = _setting("", str, "bearer token of that service", secret=True)
+    remote_mac: str = _setting(
+        "",
+        vol.Match(r"^([0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5})?$"),
+        "hardware address of that box, to wake it up when it is wanted; empty: never",
+    )
+    stt_url: str = _setting(
+        "",
+        vol.Match(r"^(tcp://[^\s/:]+:[0-9]{1,5})?$"),
+        "Wyoming speech-to-text server that suggests transcripts, such as tcp://192.168.1.9:10300",
     )
     language: str = _setting(
         "en", vol.Match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]+)*$"), "language of a text that names none"
@@ -123,6 +155,10 @@ class Settings:
         "", str, "long-lived access token of that Home Assistant", secret=True
     )
     log_level: str = _setting("info", vol.In(LOG_LEVELS), "how much is logged")
+    log_format: str = _setting(
+        "text", vol.In(LOG_FORMATS), "lines for a person, or a JSON object each"
+    )
+    log_text: bool = _setting(False, vol.Boolean(), "also log what is announced")
 
 
 _FIELDS = {item.name: item for item in dataclasses.fields(Settings)}
@@ -151,6 +187,11 @@ def load_settings(
             settings, home_assistant_url=SUPERVISOR, home_assistant_token=supervisor
         )
     return settings
+
+
+def supervisor_token(environment: Mapping[str, str] | None = None) -> str:
+    """What this app says to Home Assistant's Supervisor; empty where there is none."""
+    return (os.environ if environment is None else environment).get("SUPERVISOR_TOKEN", "")
 
 
 def _parse_flags(arguments: Sequence[str]) -> dict[str, Any]:

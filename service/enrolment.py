@@ -13,7 +13,7 @@ from typing import BinaryIO
 from service.decoding import decode
 from service.errors import Busy
 from service.recording_checks import RecordingRefused, Verdict, judge
-from service.voice import Consent, Voice, VoiceFacts, VoiceFixed
+from service.voice import Consent, Style, Voice, VoiceFacts, VoiceFixed
 from service.voices import VoiceStore
 
 STATEMENT = (
@@ -141,6 +141,27 @@ class Enrolment:
             consent=consent_of(words.consent_of),
         )
         voice = await asyncio.to_thread(self._voices.rerecord, voice_id, facts, verdict.recording)
+        return voice, verdict
+
+    async def add_style(
+        self, voice_id: str, file: BinaryIO, name: str, words: Words
+    ) -> tuple[Voice, Verdict]:
+        """Give a voice a further reference.
+
+        Raises:
+            BadRecording, RecordingRefused: as `enrol`.
+            NameTaken, TooManyStyles, VoiceNotFound, VoiceFixed, StorageFailed: as
+                `VoiceStore.add_style`.
+        """
+        verdict = await self._accepted(file, words)
+        style = Style(
+            name=name,
+            language=words.language,
+            transcript=words.transcript,
+            created=now(),
+            consent=consent_of(words.consent_of),
+        )
+        voice = await asyncio.to_thread(self._voices.add_style, voice_id, style, verdict.recording)
         return voice, verdict
 
     async def _accepted(self, file: BinaryIO, words: Words) -> Verdict:

@@ -134,6 +134,44 @@ def streaming_wav_header(sample_rate: int) -> bytes:
     return struct.pack("<4sI4s", b"RIFF", UNKNOWN_SIZE, b"WAVE") + form + b"data\xff\xff\xff\xff"
 
 
+class OneRate:
+    """Brings chunks of any rates to one.
+
+    Args:
+        sample_rate: in Hz, of what comes out.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self._resampler: soxr.ResampleStream | None = None
+        self._source_rate = sample_rate
+
+    def take(self, chunk: AudioChunk) -> NDArray[np.float32]:
+        """The chunk's samples, behind what the chunk before left; may be empty."""
+        ending = np.zeros(0, np.float32)
+        if chunk.sample_rate != self._source_rate:
+            ending = self.finish()
+            self._source_rate = chunk.sample_rate
+            if chunk.sample_rate != self.sample_rate:
+                self._resampler = soxr.ResampleStream(
+                    chunk.sample_rate, self.sample_rate, 1, dtype="float32"
+                )
+        samples = chunk.samples
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples)
+        return np.concatenate([ending, samples])
+
+    def finish(self) -> NDArray[np.float32]:
+        """The last samples."""
+        if self._resampler is None:
+            return np.zeros(0, np.float32)
+        rest: NDArray[np.float32] = self._resampler.resample_chunk(
+            np.zeros(0, np.float32), last=True
+        )
+        self._resampler = None
+        return rest
+
+
 class Encoder:
     """Chunks of any rate in, one stream of bytes out; one encoder serves one answer.
 
@@ -141,17 +179,16 @@ class Encoder:
     waits for a call that another thread is still in.
 
     Args:
-        name: a key of `FORMATS`.
+        name: a key of `FORMATS`, or a format of the door's own.
         sample_rate: rate in Hz of what comes out; a format with a rate of its own ignores it.
     """
 
-    def __init__(self, name: str, sample_rate: int) -> None:
-        row = FORMATS[name]
+    def __init__(self, name: str | Format, sample_rate: int) -> None:
+        row = FORMATS[name] if isinstance(name, str) else name
         self.content_type = row.content_type
         self.sample_rate = row.rate or sample_rate
         self._writer = row.writer(self.sample_rate)
-        self._resampler: soxr.ResampleStream | None = None
-        self._source_rate = self.sample_rate
+        self._rate = OneRate(self.sample_rate)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -164,33 +201,9 @@ class Encoder:
     def encode(self, chunk: AudioChunk) -> bytes:
         """Bytes that are ready after this chunk; may be empty."""
         with self._lock:
-            return self._writer.write(self._at_one_rate(chunk))
+            return self._writer.write(self._rate.take(chunk))
 
     def finish(self) -> bytes:
         """The last bytes of the stream."""
         with self._lock:
-            return self._writer.write(self._drain_resampler()) + self._writer.finish()
-
-    def _at_one_rate(self, chunk: AudioChunk) -> NDArray[np.float32]:
-        """The chunk's samples at the stream's rate, behind what the chunk before left."""
-        ending = np.zeros(0, np.float32)
-        if chunk.sample_rate != self._source_rate:
-            ending = self._drain_resampler()
-            self._source_rate = chunk.sample_rate
-            if chunk.sample_rate != self.sample_rate:
-                self._resampler = soxr.ResampleStream(
-                    chunk.sample_rate, self.sample_rate, 1, dtype="float32"
-                )
-        samples = chunk.samples
-        if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples)
-        return np.concatenate([ending, samples])
-
-    def _drain_resampler(self) -> NDArray[np.float32]:
-        if self._resampler is None:
-            return np.zeros(0, np.float32)
-        rest: NDArray[np.float32] = self._resampler.resample_chunk(
-            np.zeros(0, np.float32), last=True
-        )
-        self._resampler = None
-        return rest
+            return self._writer.write(self._rate.finish()) + self._writer.finish()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from service import __version__
+from service.durable import write_file
 from service.jobs import JobQueue
 from service.ladder import Ladder
-from service.model_rung import ModelRung
+from service.metrics import LastAnswer
+from service.model_fleet import ModelFleet
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass
@@ -20,32 +26,40 @@ class Health:
 
     Attributes:
         server_id: stays the same for the life of the data folder.
-        model: the rung that clones, None where there is none.
+        models: the models that clone.
         ready: the self-test has been spoken.
         failure: why the service is not ready, for a person.
+        last: tells the latest answer that was spoken.
     """
 
     server_id: str
     queue: JobQueue
     ladder: Ladder
-    model: ModelRung | None = None
+    models: ModelFleet
     ready: bool = False
     failure: str | None = None
     started: float = field(default_factory=monotonic)
+    last: Callable[[], LastAnswer | None] = lambda: None
 
     @property
     def rung(self) -> str:
-        """The rung that would speak now; a model that is not loaded leaves it to the last one."""
-        rungs = self.ladder.snapshot()
-        if self.model is not None and self.model.state["state"] != "ready":
-            rungs = [rung for rung in rungs if rung["name"] != self.model.name]
-        up = [rung["name"] for rung in rungs if rung["up"]]
-        return str(up[0] if up else rungs[-1]["name"])
+        """The rung that would speak now; a model that cannot leaves it to the next one."""
+        counting = self._counting()
+        return str(next((rung["name"] for rung in counting if rung["up"]), counting[-1]["name"]))
+
+    def _counting(self) -> list[dict[str, Any]]:
+        """The rungs of now without the models that are loading, broken or without traffic."""
+        return [
+            rung
+            for rung in self.ladder.snapshot()
+            if rung["model"] is None or self.models.serving(rung["model"])
+        ]
 
     def snapshot(self) -> dict[str, Any]:
         """The answer of GET /health."""
-        lost = self.model.failure if self.model is not None else None
-        reason = self.failure or self.ladder.reason or lost
+        model = self.models.main
+        lost = model["reason"] if model is not None else None
+        reason = self.failure or self._counting()[0]["reason"] or lost
         if not self.ready:
             status = "unavailable" if self.failure else "loading"
         else:
@@ -57,8 +71,9 @@ class Health:
             "rung": self.rung,
             "reason": reason,
             "rungs": self.ladder.snapshot(),
-            "model": self.model.state if self.model is not None else None,
+            "model": model,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
+            "last": last.as_dict() if (last := self.last()) is not None else None,
             "uptime": round(monotonic() - self.started, 1),
         }
 
@@ -66,15 +81,16 @@ class Health:
 def read_server_id(data: Path) -> str:
     """The id kept in the data folder; made on the first start.
 
-    Raises:
-        OSError: the folder cannot be written.
+    Where the folder cannot be written the id is one for this start only: a house with a broken disk
+    still has a voice.
     """
-    data.mkdir(parents=True, exist_ok=True)
     path = data / "server_id"
-    if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
-        return kept
     fresh = uuid.uuid4().hex
-    part = path.with_suffix(".part")
-    part.write_text(fresh + "\n", encoding="ascii")
-    part.replace(path)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and (kept := path.read_text(encoding="ascii").strip()):
+            return kept
+        write_file(path, f"{fresh}\n".encode("ascii"))
+    except OSError as error:
+        _LOGGER.error("the data folder cannot be written, nothing will be kept: %s", error)
     return fresh

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from service.access import token_check
+from service.chimes import Chimes
 from service.clips import ClipShelf
 from service.errors import NotReady, errors_as_json
 from service.formats import FORMATS, Encoder
 from service.health import Health
+from service.http_audio import stream_answer
+from service.http_trace import tell_id, trace_requests
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
+from service.models_api import ModelsApi
+from service.openapi import document
 from service.prerender import Prerenderer
-from service.requests import PRERENDER, SPEECH, check, encoded, read_json, speech_request
-from service.speaking import Speaking
+from service.remote import RELAYED
+from service.requests import PRERENDER, SPEECH, check, read_json, speech_request
 from service.speech import Speech
+from service.transcripts import Transcripts
+from service.upstream_api import UpstreamApi
 from service.voices import VoiceStore
 from service.voices_api import VoicesApi
 from service.websocket_api import stream_speech
 
-_LOGGER = logging.getLogger(__name__)
 MAX_BODY = 256 * 1024  # bytes; 5,000 characters take at most 60 kB as escaped JSON
 WEB = Path(__file__).parent / "web"
 
@@ -32,9 +38,10 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, prerenderer, health, metrics: the parts that answer.
+        speech, voices, clips, chimes, prerenderer, health, metrics, models: the parts that answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
+        transcripts: suggests what a recording says, None where nobody can.
     """
 
     def __init__(
@@ -42,21 +49,27 @@ class HttpApi:
         speech: Speech,
         voices: VoiceStore,
         clips: ClipShelf,
+        chimes: Chimes,
         prerenderer: Prerenderer,
         health: Health,
         metrics: Metrics,
+        models: ModelsApi,
         *,
         sample_rate: int,
         token: str,
+        transcripts: Transcripts | None = None,
     ) -> None:
         self._speech = speech
         self._voices = voices
         self._clips = clips
+        self._chimes = chimes
         self._prerenderer = prerenderer
         self._health = health
         self._sample_rate = sample_rate
         self._metrics = metrics
+        self._models = models
         self._token = token
+        self._transcripts = transcripts
 
     def application(self) -> web.Application:
         """The aiohttp application with all routes."""
@@ -65,18 +78,24 @@ class HttpApi:
             return await stream_speech(request, self._speech, self.encoder)
 
         app = web.Application(
-            middlewares=[errors_as_json, token_check(self._token)], client_max_size=MAX_BODY
+            middlewares=[trace_requests, errors_as_json, token_check(self._token)],
+            client_max_size=MAX_BODY,
         )
+        app.on_response_prepare.append(tell_id)
         app.add_routes(
             [
                 web.post("/v1/audio/speech", self._post_speech),
                 web.get("/v1/audio/speech/stream", stream),
                 web.post("/v1/clips", self._post_clip),
                 web.get("/clips/{file}", self._get_clip),
+                web.get("/v1/chimes", self._get_chimes),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices).routes(),
+                *VoicesApi(self._voices, self._health.models.store, self._transcripts).routes(),
+                *self._models.routes(),
+                *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
                 web.get("/metrics", self._get_metrics),
+                web.get("/openapi.json", self._get_description),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
                 web.get("/", self._get_page),
@@ -92,39 +111,19 @@ class HttpApi:
     async def _post_speech(self, request: web.Request) -> web.StreamResponse:
         fields = check(SPEECH, read_json(await request.read()))
         wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
-        response: web.StreamResponse | None = None
-        try:
-            async with self._speech.say(wanted) as speaking:
-                with self.encoder(fields) as encoder:
-                    response = _streamed(speaking, encoder)
-                    await response.prepare(request)
-                    async for data in encoded(speaking, encoder):
-                        await response.write(data)
-                    await response.write_eof()
-        except Exception as error:
-            if response is None:
-                raise
-            # The status is sent: a broken connection is the only honest way left to say that this
-            # is not the whole announcement.
-            _LOGGER.warning("an answer broke off: %s", error)
-            if request.transport is not None:
-                request.transport.abort()
-        return response
+        if (kind := request.headers.get(RELAYED)) is not None:
+            # What was said before would not tell the box that probes who speaks now.
+            wanted = replace(wanted, relayed=True, fresh=kind == "probe")
+        return await stream_answer(request, self._speech, wanted, self.encoder(fields))
 
     async def _post_clip(self, request: web.Request) -> web.Response:
         fields = check(SPEECH, read_json(await request.read()))
         wanted = speech_request(fields, fields["input"], door="http", client=request.remote or "")
         async with self._speech.say(wanted) as speaking:
-            async for _ in speaking.chunks():
-                pass
-        rate = fields.get("sample_rate", self._sample_rate)
-        file = await asyncio.to_thread(
-            self._clips.put,
-            speaking.heard,
-            fields["response_format"],
-            rate,
-            speaking.voice.id,
-        )
+            rate = fields.get("sample_rate", self._sample_rate)
+            file = await self._clips.record(
+                speaking.chunks(), fields["response_format"], rate, speaking.voice.id
+            )
         return web.json_response(
             {
                 "id": speaking.id,
@@ -153,6 +152,14 @@ class HttpApi:
         headers = {"Content-Type": FORMATS[path.suffix[1:]].content_type}
         return web.FileResponse(path, headers=headers)
 
+    async def _get_chimes(self, request: web.Request) -> web.Response:
+        chimes = await asyncio.to_thread(self._chimes.all)
+        listed = [
+            {"name": each.name, "seconds": round(each.seconds, 2), "built_in": each.built_in}
+            for each in chimes
+        ]
+        return web.json_response({"chimes": listed})
+
     async def _get_health(self, request: web.Request) -> web.Response:
         return web.json_response(self._health.snapshot())
 
@@ -165,17 +172,8 @@ class HttpApi:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
         return web.Response(body=self._metrics.exposition(), headers=headers)
 
+    async def _get_description(self, request: web.Request) -> web.Response:
+        return web.json_response(document())
+
     async def _get_page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")
-
-
-def _streamed(speaking: Speaking, encoder: Encoder) -> web.StreamResponse:
-    return web.StreamResponse(
-        headers={
-            "Content-Type": encoder.content_type,
-            "X-Request-Id": speaking.id,
-            "X-Speech-Rung": speaking.rung,
-            "X-Speech-Voice": speaking.voice.id,
-            "X-Audio-Sample-Rate": str(encoder.sample_rate),
-        }
-    )

@@ -3,7 +3,8 @@
 A job is a request; its unit of work is a sentence. Sentences may arrive while earlier ones play (a
 language model is still writing), so the thread takes whichever job has one ready: the most urgent,
 of those the one that has been served least (a doorbell does not wait for a bedtime story), of those
-the one whose client has had the fewest turns.
+the one whose client has had the fewest turns. No client may fill the queue: a quarter of its places
+is kept for others, and all of it is open to alerts.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from service.errors import (
     SynthesisFailed,
     TooManyRequests,
 )
+from service.logs import current, traced
+from service.sampling import AS_USUAL, Sampling
 
 _LOGGER = logging.getLogger(__name__)
 _RETRY_AFTER = 2  # seconds; about a sentence's time
 _PACE_MEMORY = 0.8  # share of the old estimate that one more sentence leaves standing
+MOST_HELD = 400_000_000  # bytes of sound in memory above which no request is taken
 _LAST_CHUNK = 5.0  # seconds that the thread gets to notice that it must stop
 _ORDER = itertools.count()
 
@@ -50,6 +54,10 @@ class Utterance:
 
     Attributes:
         fallback: how far down the ladder it may be taken, a `ladder.Fallback`.
+        sampling: how a model draws it.
+        style: which of the voice's further references; None for its main one.
+        relayed: another box asks; it must be spoken here.
+        model: id of the model that shall speak a cloned voice; empty for any.
     """
 
     text: str
@@ -57,14 +65,19 @@ class Utterance:
     language: str
     speed: float = 1.0
     fallback: int = 2
+    sampling: Sampling = AS_USUAL
+    style: str | None = None
+    relayed: bool = False
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenChunk:
-    """A piece of audio and the rung of the ladder that made it."""
+    """A piece of audio, the rung of the ladder that made it, and its model if it has one."""
 
     audio: AudioChunk
     rung: str
+    model: str | None = None
 
 
 Speak = Callable[[Utterance, Callable[[], bool]], Iterator[SpokenChunk]]
@@ -82,7 +95,9 @@ class Job:
 
     Attributes:
         cancelled: set when nobody listens any more; the thread stops at the next chunk.
+        held: bytes of its sound in memory.
         queued, started, first_audio: `time.monotonic()` of what happened, None before.
+        begun: set on the event loop when its first sentence is taken, or it ends before.
     """
 
     def __init__(
@@ -98,6 +113,7 @@ class Job:
         self.client = client
         self.expires = expires
         self.order = next(_ORDER)
+        self.trace = current()  # so that what the queue's thread logs is known as this request's
         self.cancelled = threading.Event()
         self.queued = monotonic()
         self.started: float | None = None
@@ -105,9 +121,17 @@ class Job:
         self.sentences: deque[Utterance] = deque()
         self.complete = False  # no further sentence will come
         self.spoken = 0  # sentences taken by the thread
+        self.begun = asyncio.Event()
+        self.held = 0
         self._loop = asyncio.get_running_loop()
-        # Unbounded on purpose: one slow player must not stall the house's only voice.
+        # Unbounded on purpose: one slow player must not stall the house's only voice. What bounds
+        # it is the length of a text, and `MOST_HELD` for all together.
         self._chunks: asyncio.Queue[SpokenChunk | Exception | None] = asyncio.Queue()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something lies ready for who reads its chunks."""
+        return not self._chunks.empty()
 
     async def chunks(self) -> AsyncIterator[SpokenChunk]:
         """What was spoken, in order, as it is made.
@@ -123,7 +147,17 @@ class Job:
     def deliver(self, item: SpokenChunk | Exception | None) -> None:
         """Hand a chunk, an error or the end (None) to the event loop; called on any thread."""
         if not self.cancelled.is_set():
+            if isinstance(item, SpokenChunk):
+                self.held += item.audio.samples.nbytes
             self._loop.call_soon_threadsafe(self._chunks.put_nowait, item)
+            self._loop.call_soon_threadsafe(self.begun.set)
+
+    def begin(self) -> None:
+        """Note that its next sentence is taken; called on the queue's thread."""
+        self.spoken += 1
+        if self.started is None:
+            self.started = monotonic()
+            self._loop.call_soon_threadsafe(self.begun.set)
 
 
 class JobQueue:
@@ -144,6 +178,7 @@ class JobQueue:
         self._now: tuple[Utterance, float] | None = None
         self._speak = speak
         self._jobs: list[Job] = []
+        self._open: set[Job] = set()  # those whose sound somebody still holds
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="synthesis", daemon=True)
@@ -152,6 +187,11 @@ class JobQueue:
     def depth(self) -> int:
         """Jobs waiting or being spoken."""
         return len(self._jobs)
+
+    @property
+    def held(self) -> int:
+        """Bytes of sound that is in memory for those who listen, or do not yet."""
+        return sum(job.held for job in list(self._open))
 
     def start(self) -> None:
         """Start the thread."""
@@ -175,23 +215,23 @@ class JobQueue:
         """Give a job its place.
 
         Raises:
-            QueueFull: all places are taken.
+            QueueFull: all places are taken, or all that one client may take, or too much sound
+                waits in memory for clients that are slow to fetch it.
             TooManyRequests: its first audio would come too late.
             NotReady: the service stops.
         """
         with self._changed:
             if self._closing:
                 raise NotReady("the service stops", retry_after=_RETRY_AFTER)
-            if len(self._jobs) >= self.limit:
-                message = f"{self.limit} requests wait already, max_queue allows no more"
-                later = max(math.ceil(self._predict(Priority.BACKGROUND)), _RETRY_AFTER)
-                raise QueueFull(message, retry_after=later, limit=self.limit)
-            wait = self._predict(job.priority)
+            self._check_places(job)
+            self._join_turns(job.client)
+            wait = self._predict(job.priority, job.client)
             if wait > self._longest_wait:
                 message = f"first audio would take {wait:.1f} s, max_wait is {self._longest_wait:g}"
                 later = math.ceil(wait - self._longest_wait)
                 raise TooManyRequests(message, retry_after=later, limit=self._longest_wait)
             self._jobs.append(job)
+            self._open.add(job)
             self._changed.notify()
 
     def add(self, job: Job, *sentences: Utterance, complete: bool = False) -> None:
@@ -205,25 +245,58 @@ class JobQueue:
         """Forget a job; what is being spoken of it stops at its next chunk."""
         with self._changed:
             job.cancelled.set()
+            self._open.discard(job)
             if job in self._jobs:
                 self._jobs.remove(job)
             self._changed.notify()
 
-    def predicted_wait(self, priority: Priority = Priority.NORMAL) -> float:
-        """Seconds until a job that came now would be heard, by what sentences have taken so far."""
+    def predicted_wait(self, priority: Priority = Priority.NORMAL, client: str = "") -> float:
+        """Seconds until a client's new job would be heard, by what sentences have taken so far."""
         with self._changed:
-            return self._predict(priority)
+            return self._predict(priority, client)
 
-    def _predict(self, priority: Priority) -> float:
+    def _check_places(self, job: Job) -> None:
+        taken = sum(each.client == job.client for each in self._jobs)
+        share = self.limit - self.limit // 4
+        held = self.held
+        if len(self._jobs) >= self.limit:
+            message, limit = f"{self.limit} requests wait already, max_queue allows no more", 0
+        elif taken >= share and job.priority is not Priority.ALERT:
+            message, limit = f"{taken} requests of this client wait already", share
+        elif held > MOST_HELD:
+            message, limit = f"{held >> 20} MiB of sound wait to be fetched", MOST_HELD
+        else:
+            return
+        later = max(math.ceil(self._predict(Priority.BACKGROUND, job.client)), _RETRY_AFTER)
+        raise QueueFull(message, retry_after=later, limit=limit or self.limit)
+
+    def _join_turns(self, client: str) -> None:
+        """Who comes anew has had as many turns as the least served of those that wait: neither
+        does it go behind for ever, nor do they."""
+        waiting = {job.client for job in self._jobs}
+        if client not in waiting:
+            self._turns[client] = min((self._turns[each] for each in waiting), default=0)
+        for gone in self._turns.keys() - waiting - {client}:
+            del self._turns[gone]
+
+    def _predict(self, priority: Priority, client: str) -> float:
         """What stands before a newcomer: the sentence being spoken, all of more urgent jobs, and
-        the first sentence of each job of its own kind that has not begun.
+        the first sentence of each job of its own kind that has not begun and has its turn before.
         """
-        characters = 0
-        for job in self._jobs:
-            if job.priority < priority:
-                characters += sum(len(sentence.text) for sentence in job.sentences)
-            elif job.priority == priority and not job.spoken and job.sentences:
+        new = [job for job in self._jobs if job.priority == priority and not job.spoken]
+        characters = sum(
+            len(sentence.text)
+            for job in self._jobs
+            if job.priority < priority
+            for sentence in job.sentences
+        )
+        turns = Counter(self._turns)
+        turns.setdefault(client, min(turns.values(), default=0))
+        mine = turns[client] + sum(job.client == client for job in new)
+        for job in new:
+            if job.sentences and turns[job.client] <= mine:
                 characters += len(job.sentences[0].text)
+            turns[job.client] += 1
         wait = characters * self._pace
         if self._now is not None:
             sentence, since = self._now
@@ -233,12 +306,13 @@ class JobQueue:
     def _run(self) -> None:
         while (work := self._next()) is not None:
             job, sentence, number = work
-            try:
-                self._speak_sentence(job, sentence, number)
-            except Exception as error:
-                if not isinstance(error, ServiceError):
-                    _LOGGER.exception("request %s: speaking failed", job.id)
-                self._fail(job, error)
+            with traced(job.trace):
+                try:
+                    self._speak_sentence(job, sentence, number)
+                except Exception as error:
+                    if not isinstance(error, ServiceError):
+                        _LOGGER.exception("speaking failed")
+                    self._fail(job, error)
 
     def _next(self) -> tuple[Job, Utterance, int] | None:
         with self._changed:
@@ -247,8 +321,7 @@ class JobQueue:
                 ready = [job for job in self._jobs if job.sentences]
                 if ready:
                     job = min(ready, key=self._rank)
-                    job.spoken += 1
-                    job.started = job.started or monotonic()
+                    job.begin()
                     self._turns[job.client] += 1
                     return job, job.sentences.popleft(), job.spoken - 1
                 if not self._jobs:

@@ -1,8 +1,10 @@
 """The ladder: who speaks now, who speaks when that one cannot, and the way back up.
 
 A rung that fails or keeps silent too long is stepped down from at once: the sentence at hand is
-said by the next one. It is tried again in the background, after a pause that doubles with every
-failure, and is stepped up to when it has spoken well twice in a row.
+said by the next one. So is one that has been slower than its bounds three times in a row. It is
+tried again in the background, after a pause that doubles with every failure, and is stepped up to
+when it has spoken well, and clearly within its bounds, twice in a row. One whose device is lost to
+this process is not tried again: the process must be started anew (`service/restart.py`).
 """
 
 from __future__ import annotations
@@ -20,11 +22,22 @@ import numpy as np
 from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
 from service.jobs import SpokenChunk, Utterance
-from service.rung_worker import Cancelled, Rung, RungWorker
+from service.pace import Stopwatch
+from service.rung_worker import (
+    Cancelled,
+    Rung,
+    RungDeclines,
+    RungSlow,
+    RungWorker,
+    model_of,
+)
 
 _LOGGER = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between a step down and the next try
 GOOD_TRIES = 2
+SLOW_IN_A_ROW = 3
+COMFORT = 0.7  # share of its bounds within which a rung that was down must try
+STEADY = 600.0  # seconds up after which a rung that falls has a clean sheet
 PROBE = Utterance("Ready.", "", "en")
 PROBE_SECONDS = (0.2, 8.0)
 PROBE_LEVEL = 0.01  # RMS below which a try counts as silence
@@ -48,10 +61,17 @@ class _Step:
     retry_at: float = 0.0
     retry_after: float = FIRST_RETRY
     good_tries: int = 0
+    slow: int = 0  # sentences in a row that took too long
+    rose: float | None = None
+    lost: Exception | None = None  # only a new process can use its device
 
     @property
     def name(self) -> str:
         return self.worker.rung.name
+
+    @property
+    def up(self) -> bool:
+        return self.reason is None and self.worker.rung.ready
 
 
 class Ladder:
@@ -69,12 +89,22 @@ class Ladder:
         self._steps = [_Step(RungWorker(rung)) for rung in rungs]
         self._lock = threading.Lock()
 
+    def arrange(self, rungs: Sequence[Rung]) -> None:
+        """Take these rungs, in this order, instead of those of now; who speaks finishes.
+
+        A rung that was there already keeps its state. What is left out speaks no further sentence.
+        """
+        with self._lock:
+            before = {id(step.worker.rung): step for step in self._steps}
+            self._steps = [before.get(id(rung)) or _Step(RungWorker(rung)) for rung in rungs]
+            gone = [step for step in before.values() if step not in self._steps]
+        for step in gone:
+            step.worker.close()
+
     @property
     def rung(self) -> str:
         """The rung that would speak now."""
-        return next(
-            (step.name for step in self._steps if step.reason is None), self._steps[-1].name
-        )
+        return next((step.name for step in self._steps if step.up), self._steps[-1].name)
 
     @property
     def best(self) -> str:
@@ -83,8 +113,14 @@ class Ladder:
 
     @property
     def reason(self) -> str | None:
-        """Why the best rung does not speak, None while it does."""
-        return self._steps[0].reason
+        """Why the best rung does not speak, None while it does or is being loaded."""
+        best = self._steps[0]
+        return best.reason or best.worker.rung.failure
+
+    @property
+    def needs_restart(self) -> str | None:
+        """Why only a new process can make all rungs speak again, None where nothing is lost."""
+        return next((step.reason for step in self._steps if step.lost is not None), None)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -98,8 +134,9 @@ class Ladder:
         return [
             {
                 "name": step.name,
-                "up": step.reason is None,
-                "reason": step.reason,
+                "model": model_of(step.worker.rung),
+                "up": step.up,
+                "reason": step.reason or step.worker.rung.failure,
                 "since": None if step.reason is None else round(now - step.since, 1),
             }
             for step in self._steps
@@ -120,11 +157,23 @@ class Ladder:
         allowed = self._allowed(utterance)
         failure: Exception | None = None
         for step in sorted(allowed, key=lambda step: step.reason is not None):
+            if step.lost is not None:
+                failure = failure or step.lost
+                continue
+            watch = Stopwatch(monotonic())
             try:
                 for audio in step.worker.speak(utterance, cancelled):
-                    yield SpokenChunk(audio, step.name)
+                    if not np.isfinite(audio.samples).all():
+                        raise EngineError("its sound is no numbers")
+                    watch.heard(len(audio.samples) / audio.sample_rate, monotonic())
+                    yield SpokenChunk(audio, step.name, model_of(step.worker.rung))
+                if cancelled():
+                    return
+                if not watch.seconds:
+                    raise RungDeclines(f"{step.name} said nothing")
+                self._judge(step, watch)
                 return
-            except (TextError, PromptError) as error:
+            except (TextError, PromptError, RungDeclines) as error:
                 _LOGGER.info("rung %s cannot say this: %s", step.name, error.code)
                 failure = error
             except Exception as error:
@@ -139,7 +188,7 @@ class Ladder:
     def probe(self) -> None:
         """Try the rungs that are down and whose time has come; blocks, so not on the event loop."""
         for step in self._steps:
-            if step.reason is None or monotonic() < step.retry_at:
+            if step.reason is None or step.lost is not None or monotonic() < step.retry_at:
                 continue
             problem = _try(step.worker)
             with self._lock:
@@ -154,36 +203,64 @@ class Ladder:
                     step.retry_after = min(step.retry_after * 2, LAST_RETRY)
                     step.retry_at = monotonic() + step.retry_after
 
+    def step_down(self, rung: Rung, error: EngineError) -> None:
+        """Take a rung out that was seen to be gone before anybody asked it to speak."""
+        for step in self._steps:
+            if step.worker.rung is rung and step.reason is None:
+                self._fall(step, error)
+
+    def hurry(self, rung: Rung) -> None:
+        """Try a rung that is down at the next look: there are signs that it is back."""
+        for step in self._steps:
+            if step.worker.rung is rung:
+                step.retry_at = 0.0
+
     def close(self) -> None:
         """Let the rungs' threads end."""
         for step in self._steps:
             step.worker.close()
 
     def _allowed(self, utterance: Utterance) -> list[_Step]:
-        last = self._steps[-1]
-        able = [step for step in self._steps if step is last or step.worker.rung.speaks(utterance)]
+        steps = self._steps
+        last = steps[-1]
+        able = [step for step in steps if step is last or step.worker.rung.speaks(utterance)]
+        # Of several models the one that was asked for goes first, another one may stand in.
+        other = [step for step in able if _other_model(step, utterance)]
+        asked = [step for step in able if step not in other]
+        able = [*[step for step in asked if step is not last], *other, last]
         best = able[0]  # for the plain voice that is the plain rung
         match Fallback(utterance.fallback):
             case Fallback.NONE:
-                return [best]
+                return asked[:1]
             case Fallback.CPU:
                 return [step for step in able if step is best or step is not last]
             case Fallback.PLAIN:
                 return able
 
+    def _judge(self, step: _Step, watch: Stopwatch) -> None:
+        problem = watch.too_slow(step.worker.rung.bounds, monotonic())
+        step.slow = 0 if problem is None else step.slow + 1
+        if problem is not None and step.slow >= SLOW_IN_A_ROW:
+            self._fall(step, RungSlow(f"{step.name}: {problem}, {step.slow} times in a row"))
+
     def _fall(self, step: _Step, error: Exception) -> None:
         with self._lock:
+            now = monotonic()
             before = self.rung
             code = getattr(error, "code", "failed")
             if step.reason is None:
-                step.since, step.retry_after = monotonic(), FIRST_RETRY
-            step.reason, step.good_tries = f"{code}: {error}", 0
-            step.retry_at = monotonic() + step.retry_after
+                steady = step.rose is None or now - step.rose >= STEADY
+                again = min(step.retry_after * 2, LAST_RETRY)
+                step.since, step.retry_after = now, FIRST_RETRY if steady else again
+            step.reason, step.good_tries, step.slow = f"{code}: {error}", 0, 0
+            if getattr(error, "sticky", False):
+                step.lost, step.reason = error, f"needs restart: {step.reason}"
+            step.retry_at = now + step.retry_after
             self._tell(before, code)
 
     def _rise(self, step: _Step) -> None:
         before = self.rung
-        step.reason = None
+        step.reason, step.rose = None, monotonic()
         self._tell(before, "recovered")
 
     def _tell(self, before: str, code: str) -> None:
@@ -192,17 +269,24 @@ class Ladder:
             self.on_step(before, after, code)
 
 
+def _other_model(step: _Step, utterance: Utterance) -> bool:
+    return utterance.model != "" and model_of(step.worker.rung) not in (None, utterance.model)
+
+
 def _try(worker: RungWorker) -> str | None:
     """Speak a word; what is wrong with it, None if it sounds right."""
     samples: list[np.ndarray] = []
     rate = 1
+    watch = Stopwatch(monotonic())
     try:
         for chunk in worker.speak(PROBE, lambda: False):
             samples.append(chunk.samples)
             rate = chunk.sample_rate
+            watch.heard(len(chunk.samples) / rate, monotonic())
     except Exception as error:
         return str(error)
-    return wrong_sound(np.concatenate(samples) if samples else np.zeros(0), rate)
+    problem = wrong_sound(np.concatenate(samples) if samples else np.zeros(0), rate)
+    return problem or watch.too_slow(worker.rung.bounds, monotonic(), COMFORT)
 
 
 def wrong_sound(samples: np.ndarray, rate: int) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from service.clips import ClipShelf
-from service.errors import Busy, Expired, VoiceNotFound
+from service.errors import BadRequest, Busy, Expired, VoiceNotFound
 from service.mqtt_jobs import StoredJob
 from service.players import Players
 from service.requests import speech_request
@@ -20,6 +21,8 @@ from service.voice import Voice
 from service.voices import VoiceStore
 
 MOST_AUDIO = 64 * 1024  # bytes of a clip that may travel in the answer
+CHOICES = ("voice", "model")
+OWN_MODEL = "auto"
 _BUSY_PAUSE = 0.5  # seconds; an accepted request waits for its place instead of being refused
 
 
@@ -30,11 +33,13 @@ class Clip:
     Attributes:
         url: where players find it.
         players: who shall play it.
+        volume: 0 to 1, how loud; None for as they are.
         fields: what the answer tells of it.
     """
 
     url: str
     players: tuple[str, ...]
+    volume: float | None
     fields: dict[str, Any]
 
 
@@ -47,9 +52,10 @@ class Announcer:
         base_url: address under which players reach this service.
         sample_rate: rate in Hz of audio whose request names none.
         default_players: who plays what names no players.
+        models: lists the ids of the models that can be asked for.
 
     Attributes:
-        voice: id of the voice of requests that name none; None for the service's own default.
+        models: the same.
     """
 
     def __init__(
@@ -62,8 +68,10 @@ class Announcer:
         base_url: str,
         sample_rate: int,
         default_players: Sequence[str] = (),
+        models: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        self.voice: str | None = None
+        self.models = models
+        self._chosen: dict[str, str] = {}
         self._speech = speech
         self._voices = voices
         self._clips = clips
@@ -76,9 +84,37 @@ class Announcer:
     def chosen_voice(self) -> Voice:
         """The voice of requests that name none; the service's default once the chosen is gone."""
         try:
-            return self._voices.get(self.voice)
+            return self._voices.get(self._chosen.get("voice"))
         except VoiceNotFound:
             return self._voices.default
+
+    @property
+    def chosen_model(self) -> str:
+        """The model of requests that name none; `OWN_MODEL` for the house's choice."""
+        chosen = self._chosen.get("model")
+        return chosen if chosen is not None and chosen in self.models() else OWN_MODEL
+
+    def choose(self, what: str, wanted: str) -> str:
+        """Set the voice or the model of requests that name none, and give its id.
+
+        Raises:
+            VoiceNotFound: no voice has that id or name.
+            BadRequest: no model has that id.
+        """
+        if what == "voice":
+            wanted = self._voices.get(wanted).id
+        elif wanted not in (OWN_MODEL, *self.models()):
+            known = ", ".join((OWN_MODEL, *self.models()))
+            raise BadRequest(
+                f"model: there is no {wanted[:40]!r}; known are {known}", param="model"
+            )
+        self._chosen[what] = wanted
+        return wanted
+
+    def take_up(self, what: str, chosen: str | None) -> None:
+        """Take up what was chosen in an earlier run; it may be gone by now."""
+        if chosen is not None:
+            self._chosen[what] = chosen
 
     @contextlib.asynccontextmanager
     async def spoken(self, job: StoredJob) -> AsyncIterator[Clip]:
@@ -91,19 +127,37 @@ class Announcer:
         """
         async with contextlib.AsyncExitStack() as stack:
             speaking = await self._first_sound(job, stack)
-            async for _ in speaking.chunks():
-                pass
             yield await self._clip(job.fields, speaking)
 
     async def play(self, clip: Clip) -> None:
-        """Have a clip played.
+        """Have a clip played; its `fields` tell of the volume where one was asked for.
 
         Raises:
             PlayerNotFound: a player is not there.
             PlayerFailed: Home Assistant cannot be reached, or refuses.
         """
         assert self._players is not None
-        await self._players.play(clip.players, clip.url)
+        turned = await self._players.play(
+            clip.players, clip.url, seconds=clip.fields["seconds"], volume=clip.volume
+        )
+        if clip.volume is not None:
+            clip.fields["volume"] = clip.volume if turned else None
+
+    def keep_volumes(self, before: str | None, keep: Callable[[str], Awaitable[None]]) -> None:
+        """Give back the volumes that an earlier run left changed, and have changes kept.
+
+        Args:
+            before: what was kept last.
+            keep: keeps a text over restarts.
+        """
+        if self._players is not None:
+            self._players.volumes.keep = lambda volumes: keep(json.dumps(volumes))
+            self._players.volumes.take_up(json.loads(before or "{}"))
+
+    async def close(self) -> None:
+        """Leave players alone."""
+        if self._players is not None:
+            await self._players.volumes.close()
 
     async def _first_sound(self, job: StoredJob, stack: contextlib.AsyncExitStack) -> Speaking:
         while True:
@@ -114,8 +168,8 @@ class Announcer:
 
     async def _clip(self, fields: dict[str, Any], speaking: Speaking) -> Clip:
         rate = fields.get("sample_rate", self._sample_rate)
-        file = await asyncio.to_thread(
-            self._clips.put, speaking.heard, fields["format"], rate, speaking.voice.id
+        file = await self._clips.record(
+            speaking.chunks(), fields["format"], rate, speaking.voice.id
         )
         url = f"{self._base_url}/clips/{file}"
         players = fields.get("players", self._default_players) if self._players else []
@@ -128,10 +182,12 @@ class Announcer:
         }
         if fields["audio"]:
             answer["audio"] = await asyncio.to_thread(self._audio, file)
-        return Clip(url, tuple(players), answer)
+        return Clip(url, tuple(players), fields.get("volume"), answer)
 
     def _request(self, job: StoredJob) -> SpeechRequest:
         fields = {"voice": self.chosen_voice.id, **job.fields}
+        if self.chosen_model != OWN_MODEL:
+            fields.setdefault("model", self.chosen_model)
         limit = fields.get("expires")
         if limit is not None:
             if job.age >= limit:

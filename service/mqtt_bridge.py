@@ -9,12 +9,13 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
-from service.errors import ServiceError, VoiceNotFound
+from service.errors import ServiceError
 from service.jobs import Priority
-from service.mqtt_announcer import Announcer, Clip
-from service.mqtt_discovery import BIRTH, description, topic
+from service.mqtt_announcer import CHOICES, Announcer, Clip
+from service.mqtt_discovery import BIRTH, Described, description, topic
 from service.mqtt_jobs import MOST_ATTEMPTS, Answer, JobStore, StoredJob, Verdict
 from service.mqtt_link import Connected, Event, Link, Published, Received, Refused
 from service.mqtt_outbox import Outbox
@@ -81,12 +82,17 @@ class MqttBridge:
         self._ending: set[str] = set()  # requests whose answers are being written
         self._latency: float | None = None
         self._shown: dict[str, Any] = {}
-        self._described: list[str] = []
+        self._described = Described([], ())
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Take up what was left, connect, listen."""
-        self._announcer.voice = await self._on_disk(self._store.recall, "voice")
+        for what in CHOICES:
+            self._announcer.take_up(what, await self._on_disk(self._store.recall, what))
+        volumes = await self._on_disk(self._store.recall, "volumes")
+        self._announcer.keep_volumes(
+            volumes, partial(self._on_disk, self._store.remember, "volumes")
+        )
         for job in await self._on_disk(self._store.open_jobs):
             self._open[job.id] = job
             if job.playing:
@@ -102,6 +108,7 @@ class MqttBridge:
         for task in (*self._tasks, *self._speaking.values()):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._speaking.values(), return_exceptions=True)
+        await self._announcer.close()
         await self._link.close()
         await self._on_disk(self._store.close)
         self._disk.shutdown()
@@ -163,7 +170,7 @@ class MqttBridge:
                 self._announce()
             elif event.topic == f"{self._base}/cancel":
                 await self._cancel(event)
-            elif event.topic == f"{self._base}/voice/set":
+            elif event.topic.endswith("/set"):
                 await self._choose(event)
 
     async def _accept(self, messages: list[Received]) -> None:
@@ -259,23 +266,23 @@ class MqttBridge:
                 await self._end(job, Cancelled("cancelled before it was spoken to its end"))
 
     async def _choose(self, message: Received) -> None:
-        """Change the voice of requests that name none."""
+        """Change the voice or the model of requests that name none."""
+        what = message.topic.split("/")[-2]
         wanted = message.payload[:200].decode("utf-8", "replace").strip()
         try:
-            self._announcer.voice = self._voices.get(wanted).id
-        except VoiceNotFound as error:
+            chosen = self._announcer.choose(what, wanted)
+        except ServiceError as error:
             self._outbox.tell("failed", {"id": None, **failure(error)})
             return
-        await self._on_disk(self._store.remember, "voice", self._announcer.voice)
+        await self._on_disk(self._store.remember, what, chosen)
         self._show()
 
     def _announce(self) -> None:
         """Tell Home Assistant who we are, and how we are."""
-        voices = self._voices.usable()
-        gone = set(self._described) - {voice.id for voice in voices}
-        self._described = [voice.id for voice in voices]
-        described = description(self._device, self._base, voices, self._url, sorted(gone))
-        self._link.publish(topic(self._device), described, retain=True)
+        described = Described(self._voices.usable(), tuple(self._announcer.models()))
+        message = description(self._device, self._base, described, self._url, self._described)
+        self._described = described
+        self._link.publish(topic(self._device), message, retain=True)
         self._link.publish(f"{self._base}/status", b"online", retain=True)
         self._shown = {}
         self._show()
@@ -283,7 +290,8 @@ class MqttBridge:
     def _show(self) -> None:
         shown = self._report()
         shown["queue"] += len(self._open) - len(self._speaking)
-        shown |= {"voice": self._announcer.chosen_voice.id, "latency": self._latency}
+        chosen = {"voice": self._announcer.chosen_voice.id, "model": self._announcer.chosen_model}
+        shown |= chosen | {"latency": self._latency}
         if self._connected and shown != self._shown:
             self._shown = shown
             self._outbox.tell("state", shown, retain=True)
@@ -294,7 +302,8 @@ class MqttBridge:
             if looks % _SWEEP == 0:
                 await self._safely(self._on_disk(self._store.forget_old))
             looks += 1
-            if self._connected and self._described != [each.id for each in self._voices.usable()]:
+            now = Described(self._voices.usable(), tuple(self._announcer.models()))
+            if self._connected and now.names != self._described.names:
                 self._announce()
             self._show()
             await asyncio.sleep(_REPORT)

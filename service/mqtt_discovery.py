@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from service import __version__
+from service.mqtt_announcer import OWN_MODEL
 from service.voice import Voice
 
 PREFIX = "homeassistant"
@@ -22,34 +24,57 @@ def topic(device: str) -> str:
 
 def subscriptions(base: str) -> list[str]:
     """The topics that the bridge listens to."""
-    return [f"{base}/say", f"{base}/say/+", f"{base}/cancel", f"{base}/voice/set", BIRTH]
+    choices = [f"{base}/voice/set", f"{base}/model/set"]
+    return [f"{base}/say", f"{base}/say/+", f"{base}/cancel", *choices, BIRTH]
 
 
-def description(
-    device: str, base: str, voices: Sequence[Voice], url: str, gone: Iterable[str] = ()
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What Home Assistant is told of.
+
+    Attributes:
+        voices: those that can be asked for.
+        models: ids of those that can be asked for.
+    """
+
+    voices: Sequence[Voice]
+    models: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[object, ...]:
+        """Equal for what is described alike."""
+        return [(voice.id, voice.name) for voice in self.voices], self.models
+
+    def components(self, device: str, base: str) -> dict[str, dict[str, Any]]:
+        """The entities, by keys that stay."""
+        found = _fixed(base, self.voices)
+        if self.models:
+            found["model"] = _select(base, "model", (OWN_MODEL, *self.models), "mdi:brain")
+        for voice in self.voices:
+            found[f"say_{voice.id}"] = {
+                "p": "notify",
+                "name": f"Say as {voice.name}",
+                "command_topic": f"{base}/say/{voice.id}",
+                # A message that begins with a brace is text all the same.
+                "command_template": "{{ dict(text=value) | to_json }}",
+                "icon": "mdi:account-voice",
+            }
+        return {key: _entity(device, key, fields) for key, fields in found.items()}
+
+
+def description(device: str, base: str, now: Described, url: str, before: Described) -> bytes:
     """The device and its entities.
 
     Args:
         device: id that stays the same for the life of the data folder.
         base: first part of all topics.
-        voices: those that can be asked for.
+        now: what can be asked for.
         url: the service's page; empty for none.
-        gone: ids of voices that were described before and are no more.
+        before: what was described before.
     """
-    components = {key: _entity(device, key, fields) for key, fields in _fixed(base, voices).items()}
-    for voice_id in gone:
-        components[f"say_{voice_id}"] = {"p": "notify"}  # no more than that removes it
-    for voice in voices:
-        fields = {
-            "p": "notify",
-            "name": f"Say as {voice.name}",
-            "command_topic": f"{base}/say/{voice.id}",
-            # A message that begins with a brace is text all the same.
-            "command_template": "{{ dict(text=value) | to_json }}",
-            "icon": "mdi:account-voice",
-        }
-        components[f"say_{voice.id}"] = _entity(device, f"say_{voice.id}", fields)
+    components = now.components(device, base)
+    for key, fields in before.components(device, base).items():
+        components.setdefault(key, {"p": fields["p"]})  # no more than that removes it
     about = {
         "identifiers": [device],
         "name": "Family voices",
@@ -73,19 +98,9 @@ def _entity(device: str, key: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fixed(base: str, voices: Sequence[Voice]) -> dict[str, dict[str, Any]]:
-    state = {"state_topic": f"{base}/state"}
-    report = {**state, "entity_category": "diagnostic"}
+    report = {"state_topic": f"{base}/state", "entity_category": "diagnostic"}
     return {
-        "voice": {
-            "p": "select",
-            "name": "Voice",
-            **state,
-            "command_topic": f"{base}/voice/set",
-            "value_template": "{{ value_json.voice }}",
-            "options": [voice.id for voice in voices],
-            "entity_category": "config",
-            "icon": "mdi:account-voice",
-        },
+        "voice": _select(base, "voice", [voice.id for voice in voices], "mdi:account-voice"),
         "test": {
             "p": "button",
             "name": "Test",
@@ -121,6 +136,19 @@ def _fixed(base: str, voices: Sequence[Voice]) -> dict[str, dict[str, Any]]:
         },
         "said": _event(base, "said", "Said", "mdi:check"),
         "failed": _event(base, "failed", "Failed", "mdi:alert"),
+    }
+
+
+def _select(base: str, what: str, options: Sequence[str], icon: str) -> dict[str, Any]:
+    return {
+        "p": "select",
+        "name": what.capitalize(),
+        "state_topic": f"{base}/state",
+        "command_topic": f"{base}/{what}/set",
+        "value_template": f"{{{{ value_json.{what} }}}}",
+        "options": list(options),
+        "entity_category": "config",
+        "icon": icon,
     }
 
 

@@ -15,13 +15,12 @@ from service.formats import FORMATS
 from service.mqtt_jobs import Answer, StoredJob
 from service.mqtt_link import Received
 from service.requests import LONGEST_EXPIRY, VOICE_FIELDS, check, read_json
+from service.rules import number
 
 _LOGGER = logging.getLogger(__name__)
 MAX_MESSAGE = 256 * 1024  # bytes, as the HTTP door takes
 LONGEST_ID = 100
 MOST_PLAYERS = 20
-# Named in the protocol for later; refused today, since ignoring one would be a wrong answer.
-NOT_YET = ("model", "volume", "chime", "fallback")
 _PLAYER = vol.Match(r"^media_player\.[a-z0-9_]+$")
 # Neither control characters nor halves of a surrogate pair, which no database takes.
 _ID = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{LONGEST_ID}}}")
@@ -34,6 +33,7 @@ _FIELDS = vol.Schema(
             vol.All(_PLAYER, lambda one: [one]),
             vol.All([_PLAYER], vol.Length(max=MOST_PLAYERS)),
         ),
+        vol.Optional("volume"): vol.All(number, vol.Range(0, 1)),
         vol.Optional("audio", default=False): bool,
         **VOICE_FIELDS,
     }
@@ -142,9 +142,6 @@ def _text(payload: bytes) -> str:
 
 
 def _checked(fields: dict[str, Any], voice: str) -> dict[str, Any]:
-    for name in NOT_YET:
-        if name in fields:
-            raise BadRequest(f"{name}: not available in this version", param=name)
     checked = check(_FIELDS, fields)
     if voice and checked.setdefault("voice", voice) != voice:
         message = f"voice: the topic names {voice[:80]!r}, the message another one"

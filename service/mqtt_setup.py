@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import sqlite3
 import ssl
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from service.clips import ClipShelf
@@ -24,9 +25,20 @@ DATABASE = "mqtt.sqlite"
 
 
 def make_bridge(
-    settings: Settings, speech: Speech, voices: VoiceStore, clips: ClipShelf, health: Health
+    settings: Settings,
+    speech: Speech,
+    voices: VoiceStore,
+    clips: ClipShelf,
+    health: Health,
+    *,
+    models: Callable[[], Sequence[str]] = tuple,
 ) -> MqttBridge:
     """The bridge and what it stands on; nothing is connected yet.
+
+    Args:
+        settings: where the broker and the players are.
+        speech, voices, clips, health: the parts of the service that it needs.
+        models: lists the ids of the models that can be asked for.
 
     Raises:
         OSError: the file of the certificate authority, or the requests on disk, cannot be read.
@@ -43,6 +55,7 @@ def make_bridge(
         base_url=url,
         sample_rate=settings.sample_rate,
         default_players=[each.strip() for each in settings.mqtt_players.split(",") if each],
+        models=models,
     )
 
     def report() -> dict[str, Any]:

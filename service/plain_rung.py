@@ -16,6 +16,9 @@ class PlainRung:
 
     name = "plain"
     patience = None
+    bounds = None
+    ready = True
+    failure = None
     version = f"hibari {version('hibari-tts')}"
 
     def __init__(self) -> None:

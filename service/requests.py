@@ -3,36 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import voluptuous as vol
 
+from service.chimes import NAME
 from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
 from service.jobs import Priority
 from service.ladder import Fallback
+from service.rules import number, stands_for, whole
+from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling
 from service.speaking import Speaking
 from service.speech import FASTEST, SLOWEST, SpeechRequest
+from service.steady import steady
+from service.voice import folded
+from service.voice_folder import LONGEST_STYLE
 
 MOST_TEXTS = 500  # of one batch to prerender
 LONGEST_EXPIRY = 86_400.0  # seconds
+LONGEST_PAUSE = LONGEST_LEAD_IN = 5.0  # seconds
+
+
+@stands_for(type="string")
+def style_name(value: str) -> str:
+    """A rule: a style's name, as it is kept."""
+    return folded(value)
+
+
 VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("voice"): vol.All(str, vol.Length(min=1, max=100)),
     vol.Optional("language"): vol.Match(r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$"),
-    vol.Optional("speed", default=1.0): vol.All(
-        vol.Any(int, float), vol.Coerce(float), vol.Range(SLOWEST, FASTEST)
-    ),
+    vol.Optional("speed", default=1.0): vol.All(number, vol.Range(SLOWEST, FASTEST)),
     vol.Optional("sample_rate"): vol.In(PLAYABLE_RATES),
     vol.Optional("priority", default="normal"): vol.In([each.name.lower() for each in Priority]),
     vol.Optional("fallback", default="plain"): vol.In([each.name.lower() for each in Fallback]),
-    vol.Optional("expires"): vol.All(vol.Any(int, float), vol.Range(0, LONGEST_EXPIRY)),
+    vol.Optional("expires"): vol.All(number, vol.Range(0, LONGEST_EXPIRY)),
+    vol.Optional("seed"): vol.All(whole, vol.Range(0, MAX_SEED)),
+    vol.Optional("top_k"): vol.All(whole, vol.Range(*TOP_K)),
+    vol.Optional("top_p"): vol.All(number, vol.Range(0, 1, min_included=False)),
+    vol.Optional("temperature"): vol.All(number, vol.Range(*TEMPERATURE)),
+    vol.Optional("repetition_penalty"): vol.All(number, vol.Range(*REPETITION_PENALTY)),
+    vol.Optional("pause"): vol.All(number, vol.Range(0, LONGEST_PAUSE)),
+    vol.Optional("lead_in"): vol.All(number, vol.Range(0, LONGEST_LEAD_IN)),
+    vol.Optional("chime"): vol.Match(NAME.pattern + r"\Z"),
+    vol.Optional("style"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE), style_name),
+    vol.Optional("model"): vol.All(str, vol.Length(max=100)),
 }
-# OpenAI's clients send these; one model and one way to stream are what there is.
+# OpenAI's clients send these; one way to stream is what there is.
 _OPENAI_FIELDS: dict[Any, Any] = {
-    vol.Optional("model"): str,
     vol.Optional("instructions"): str,
     vol.Optional("stream_format"): "audio",
 }
@@ -74,12 +97,21 @@ def speech_request(
         priority=Priority[fields["priority"].upper()],
         expires=fields.get("expires"),
         fallback=Fallback[fields["fallback"].upper()],
+        sampling=Sampling(**{key: fields[key] for key in _SAMPLING if key in fields}),
+        pause=fields.get("pause"),
+        lead_in=fields.get("lead_in", 0.0),
+        chime=fields.get("chime"),
+        style=fields.get("style"),
+        model=fields.get("model"),
     )
+
+
+_SAMPLING = [field.name for field in dataclasses.fields(Sampling)]
 
 
 async def encoded(speaking: Speaking, encoder: Encoder) -> AsyncIterator[bytes]:
     """The answer's bytes as they are made; encoding does not hold up the event loop."""
-    async for chunk in speaking.chunks():
+    async for chunk in steady(speaking.chunks()):
         if data := await asyncio.to_thread(encoder.encode, chunk):
             yield data
     if data := await asyncio.to_thread(encoder.finish):
@@ -113,10 +145,20 @@ _LIMITS: dict[str, Any] = {
     "speed": [SLOWEST, FASTEST],
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,
+    "model": 100,
     "priority": [each.name.lower() for each in Priority],
     "fallback": [each.name.lower() for each in Fallback],
     "texts": MOST_TEXTS,
     "expires": [0, LONGEST_EXPIRY],
+    "seed": [0, MAX_SEED],
+    "top_k": list(TOP_K),
+    "top_p": [0, 1],
+    "temperature": list(TEMPERATURE),
+    "repetition_penalty": list(REPETITION_PENALTY),
+    "pause": [0, LONGEST_PAUSE],
+    "lead_in": [0, LONGEST_LEAD_IN],
+    "chime": NAME.pattern,
+    "style": LONGEST_STYLE,
 }
 
 

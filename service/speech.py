@@ -5,26 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from time import monotonic
 
+import numpy as np
+
 from engines.audio import AudioChunk
-from engines.plain import language_of
+from engines.plain import SPEECH_LEVEL, language_of, speech_level
+from service.account import Account
 from service.cache import ClipCache
+from service.chimes import RATE as CHIME_RATE
+from service.chimes import Chimes
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
+from service.installed_model import InstalledModel
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
-from service.metrics import Metrics
+from service.logs import Trace, current, hide, new_trace, traced
+from service.metrics import LastAnswer, Metrics
+from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
-from service.speaking import Speaking
-from service.voice import Voice
+from service.speaking import Speaking, silence
+from service.voice import StyleNotFound, Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.25, 4.0
+ChooseModel = Callable[[Voice, str | None, str], InstalledModel | None]
+_LEVEL_SECONDS = 10.0  # of an answer that tell how loud its voice is
 CACHED = "cache"  # the rung of what was spoken before
 
 
@@ -42,7 +51,14 @@ class SpeechRequest:
         priority: alerts go before normal requests, those before background ones.
         expires: seconds after which it is not worth saying, None for always.
         fallback: how far down the ladder it may be taken.
+        model: id of the model that shall speak a cloned voice, None for the house's own choice.
         fresh: speak again even what was spoken before.
+        sampling: how a model draws it.
+        pause: seconds of silence between sentences, None for the house's own.
+        lead_in: seconds of silence before the first sound, for players that swallow it.
+        chime: name of a chime that plays while the speech is being made, None for none.
+        style: name of one of the voice's further references, None for its main one.
+        relayed: another box asks; it must be spoken here.
     """
 
     text: str | AsyncIterator[str]
@@ -54,7 +70,14 @@ class SpeechRequest:
     priority: Priority = Priority.NORMAL
     expires: float | None = None
     fallback: Fallback = Fallback.PLAIN
+    model: str | None = None
     fresh: bool = False
+    sampling: Sampling = AS_USUAL
+    pause: float | None = None
+    lead_in: float = 0.0
+    chime: str | None = None
+    style: str | None = None
+    relayed: bool = False
 
 
 class Speech:
@@ -65,9 +88,11 @@ class Speech:
         voices: who can be asked for.
         cache: what was spoken before.
         metrics: where to count.
+        chimes: what may be played before the speech.
         language: tag of texts that name none and whose script says nothing.
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
+        choose: the model of a request, given the voice, the model that it names and its id.
     """
 
     def __init__(
@@ -76,68 +101,87 @@ class Speech:
         voices: VoiceStore,
         cache: ClipCache,
         metrics: Metrics,
+        chimes: Chimes,
         *,
         language: str = "en",
         max_text: int = 5000,
         sentence_pause: float = 0.3,
+        choose: ChooseModel = lambda voice, asked, request_id: None,
     ) -> None:
         self._queue = queue
         self._voices = voices
         self._cache = cache
         self._metrics = metrics
+        self._chimes = chimes
+        self._levels: dict[str, float] = {}  # RMS of a voice's speech, as it was heard last
         self._keeping: dict[Path, asyncio.Task[None]] = {}
         self._language = language
         self._max_text = max_text
         self._pause = sentence_pause
+        self._choose = choose
 
     @contextlib.asynccontextmanager
     async def say(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
         """Speak; leaving the context early stops the work.
 
         The context opens when the first audio is there, so that every failure before it is raised
-        here and a door can still answer with an error instead of half a sound.
+        here and a door can still answer with an error instead of half a sound. With a chime or a
+        lead-in that is when the request's turn has come, so that it plays while the speech is made.
 
         Raises:
             ServiceError: the request cannot be taken (its fields, the queue) or spoken.
         """
-        outcome = "cancelled"
-        try:
-            async with self._answer(request) as speaking:
-                yield speaking
-            if speaking.complete:
-                outcome = "done"
-            self._measure(request, speaking)
-        except ServiceError as error:
-            outcome = error.code
-            raise
-        finally:
-            self._metrics.requests.labels(request.door, outcome).inc()
+        door = current()
+        with traced(Trace(door.id) if door is not None else new_trace()):
+            account = Account(request.door)
+            try:
+                async with self._answer(request) as speaking:
+                    account.speaking = speaking
+                    yield speaking
+                if speaking.complete:
+                    account.outcome = "done"
+                self._measure(request, speaking)
+            except ServiceError as error:
+                account.outcome = error.code
+                raise
+            finally:
+                account.close(self._metrics)
 
     @contextlib.asynccontextmanager
     async def _answer(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
         voice = self._voices.get(request.voice)
         self._check(request, voice)
+        before = await self._before(request, voice)
+        trace = current() or new_trace()
         job = Job(
-            uuid.uuid4().hex[:12],
+            trace.id,
             priority=request.priority,
             client=f"{request.door} {request.client}",
             expires=request.expires,
         )
+        # Chosen once: whatever is promoted meanwhile, this request keeps its model to the end.
+        model = self._choose(voice, request.model, job.id)
         clip: Path | None = None
         said: list[Utterance] = []
         if isinstance(request.text, str):
+            hide(request.text)
             sentences = cut(request.text, self._max_text)
-            said = [self._utterance(text, request, voice) for text in sentences]
-            clip = self._clip(said, voice)
+            said = [self._utterance(text, request, voice, model) for text in sentences]
+            clip = self._clip(said, request, voice, model)
             chunks = None if request.fresh else await self._remembered(clip)
+            if not request.fresh:
+                self._metrics.looked_up(found=chunks is not None)
             if chunks is not None:
-                yield Speaking(job.id, job.queued, voice, chunks, await anext(chunks), self._pause)
+                first = await anext(chunks)
+                yield Speaking(job.id, job.queued, voice, chunks, first, 0.0, before)
                 return
-        async with self._spoken(job, request, voice, said) as speaking:
+        async with self._spoken(job, request, voice, said, model, before) as speaking:
             yield speaking
-        as_asked = speaking.complete and speaking.rungs == {voice.rung}
+        # Another box says None: whom it lets speak is its own affair.
+        meant = speaking.models <= {None, model.id if model is not None else None}
+        as_asked = speaking.complete and speaking.rungs == {voice.rung} and meant
         if clip is not None and as_asked and self._voices.is_current(voice):
-            self._keep(clip, speaking.heard, voice)
+            self._keep(clip, speaking.speech, voice)
 
     def _keep(self, clip: Path, heard: list[AudioChunk], voice: Voice) -> None:
         """Write a clip in the background: whoever asked has the whole answer and may be gone."""
@@ -153,7 +197,13 @@ class Speech:
 
     @contextlib.asynccontextmanager
     async def _spoken(
-        self, job: Job, request: SpeechRequest, voice: Voice, said: list[Utterance]
+        self,
+        job: Job,
+        request: SpeechRequest,
+        voice: Voice,
+        said: list[Utterance],
+        model: InstalledModel | None,
+        before: list[AudioChunk],
     ) -> AsyncIterator[Speaking]:
         """Speak through the queue; `said` is empty where the text is still being written."""
         self._queue.submit(job)
@@ -162,14 +212,21 @@ class Speech:
             if isinstance(request.text, str):
                 self._queue.add(job, *said, complete=True)
             else:
-                reader = asyncio.create_task(self._read(job, request, voice, request.text))
+                reader = asyncio.create_task(self._read(job, request, voice, model, request.text))
             chunks = job.chunks()
-            first = await anext(chunks, None)
-            if first is None:
-                raise nothing_to_say()
-            yield Speaking(job.id, job.queued, voice, chunks, first, self._pause)
+            first: SpokenChunk | None = None
+            if before:
+                await job.begun.wait()
+            if not before or job.has_news:
+                first = await anext(chunks, None)
+                if first is None:
+                    raise nothing_to_say()
+            pause = self._pause_of(request)
+            yield Speaking(job.id, job.queued, voice, chunks, first, pause, before)
         finally:
             self._queue.cancel(job)
+            if job.started is not None:
+                self._metrics.waited(job.priority.name.lower(), job.started - job.queued)
             if reader is not None:
                 reader.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -185,14 +242,55 @@ class Speech:
             more = ", ..." if len(voice.languages) > 12 else ""
             message = f"language: {voice.id} does not speak {request.language[:40]!r}, but {known}"
             raise LanguageUnavailable(message + more, param="language")
+        if request.style is not None and request.style not in voice.styles:
+            raise StyleNotFound(request.style, voice)
 
-    def _utterance(self, text: str, request: SpeechRequest, voice: Voice) -> Utterance:
+    async def _before(self, request: SpeechRequest, voice: Voice) -> list[AudioChunk]:
+        """What is heard before the speech; the chime is as loud as the voice."""
+        chime = None
+        if request.chime is not None:
+            found = await asyncio.to_thread(self._chimes.get, request.chime)
+            chime = found.at(self._levels.get(voice.id, SPEECH_LEVEL))
+        rate = CHIME_RATE if chime is None else chime.sample_rate
+        quiet = [silence(request.lead_in, rate)] if request.lead_in else []
+        return [*quiet, *([] if chime is None else [chime])]
+
+    def _pause_of(self, request: SpeechRequest) -> float:
+        return self._pause if request.pause is None else request.pause
+
+    def _utterance(
+        self, text: str, request: SpeechRequest, voice: Voice, model: InstalledModel | None
+    ) -> Utterance:
+        hide(text)
         language = request.language or language_of(text, self._language)
-        return Utterance(text, voice.id, language, request.speed, request.fallback)
+        return Utterance(
+            text,
+            voice.id,
+            language,
+            request.speed,
+            request.fallback,
+            request.sampling,
+            request.style,
+            request.relayed,
+            model.id if model is not None else "",
+        )
 
-    def _clip(self, said: list[Utterance], voice: Voice) -> Path:
+    def _clip(
+        self,
+        said: list[Utterance],
+        request: SpeechRequest,
+        voice: Voice,
+        model: InstalledModel | None,
+    ) -> Path:
+        """Where the speech is kept, without what is heard before it: that is put on anew."""
         sentences = [[each.text, each.language, each.speed] for each in said]
-        return self._cache.path(voice.id, voice.revision, self._pause, sentences)
+        # The plain voice draws nothing.
+        drawn = None if voice.facts is None else [*astuple(request.sampling), request.style]
+        # Not the revision: with shares dealt by request, one voice sounds in several models.
+        sound = [voice.revision]
+        if model is not None:
+            sound = [voice.source, voice.rung or "", model.sound]
+        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
         if clip in self._keeping:
@@ -201,21 +299,29 @@ class Speech:
         return None if found is None else _from_cache(found)
 
     async def _read(
-        self, job: Job, request: SpeechRequest, voice: Voice, pieces: AsyncIterator[str]
+        self,
+        job: Job,
+        request: SpeechRequest,
+        voice: Voice,
+        model: InstalledModel | None,
+        pieces: AsyncIterator[str],
     ) -> None:
         """Feed a job from a text that is still being written; its failure is the job's."""
         cutter = SentenceCutter(self._max_text)
+
+        def made(texts: Iterable[str]) -> list[Utterance]:
+            return [self._utterance(text, request, voice, model) for text in texts]
+
         try:
             async for piece in pieces:
-                texts = cutter.add(piece)
-                self._queue.add(job, *[self._utterance(text, request, voice) for text in texts])
-            ending = [self._utterance(text, request, voice) for text in cutter.finish()]
+                self._queue.add(job, *made(cutter.add(piece)))
+            ending = made(cutter.finish())
             self._queue.add(job, *ending, complete=True)
         except ServiceError as error:
             job.deliver(error)
             self._queue.cancel(job)
         except Exception:
-            _LOGGER.exception("request %s: its text could not be read", job.id)
+            _LOGGER.exception("the text could not be read")
             job.deliver(SynthesisFailed("the text could not be read; the log says why"))
             self._queue.cancel(job)
 
@@ -223,18 +329,30 @@ class Speech:
         rung, first = speaking.rung, speaking.first_sound
         took = monotonic() - speaking.begun
         self._metrics.rungs.labels(speaking.voice.id, rung).inc()
-        self._metrics.audio_seconds.labels(rung).inc(speaking.seconds)
+        self._metrics.audio_seconds.labels(rung).inc(speaking.speech_seconds)
+        self._metrics.last = LastAnswer(rung, first, speaking.seconds)
+        if speaking.complete and speaking.speech:
+            self._levels[speaking.voice.id] = _level(speaking.speech)
         if first is not None:
             self._metrics.first_audio.labels(rung).observe(first)
-        if speaking.complete and speaking.seconds and isinstance(request.text, str):
-            self._metrics.real_time_factor.labels(rung).observe(took / speaking.seconds)
-        _LOGGER.info(
-            "request %s by %s: voice %s, rung %s, %.2f s of audio, heard after %.0f ms, all %.2f s",
-            *(speaking.id, request.door, speaking.voice.id, rung, speaking.seconds),
-            *((first or 0.0) * 1000, took),
-        )
+        if speaking.model is not None:
+            self._metrics.models.spoke(speaking.model, first, took, speaking.speech_seconds)
+        if speaking.complete and speaking.speech_seconds and isinstance(request.text, str):
+            self._metrics.real_time_factor.labels(rung).observe(took / speaking.speech_seconds)
 
 
 async def _from_cache(found: Iterator[AudioChunk]) -> AsyncIterator[SpokenChunk]:
     while (audio := await asyncio.to_thread(next, found, None)) is not None:
         yield SpokenChunk(audio, CACHED)
+
+
+def _level(speech: list[AudioChunk]) -> float:
+    """How loud an answer was, by its first seconds."""
+    opening: list[np.ndarray] = []
+    seconds = 0.0
+    for chunk in speech:
+        opening.append(chunk.samples)
+        seconds += len(chunk.samples) / chunk.sample_rate
+        if seconds > _LEVEL_SECONDS:
+            break
+    return speech_level(np.concatenate(opening), speech[0].sample_rate)

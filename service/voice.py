@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 from service.errors import ServiceError
@@ -23,6 +24,25 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Style:
+    """A further reference of a voice: the same person in another mood.
+
+    Attributes:
+        name: what requests call it.
+        language: tag of the reference's language, one of `LANGUAGES`.
+        transcript: what is said in the reference.
+        created: ISO 8601 date and time, UTC.
+        consent: who agreed to this recording.
+    """
+
+    name: str
+    language: str
+    transcript: str
+    created: str
+    consent: Consent
+
+
+@dataclass(frozen=True, slots=True)
 class VoiceFacts:
     """What is known of a voice beside its sound.
 
@@ -33,6 +53,7 @@ class VoiceFacts:
         created: ISO 8601 date and time, UTC.
         consent: None while nobody has confirmed it; the voice is then not spoken.
         model: the model that speaks it, None for the house's own choice.
+        styles: its further references, by name.
     """
 
     name: str
@@ -41,6 +62,11 @@ class VoiceFacts:
     created: str
     consent: Consent | None = None
     model: str | None = None
+    styles: tuple[Style, ...] = ()
+
+    def style(self, name: str | None) -> Style | None:
+        """The style of that name; None where there is none, and for None."""
+        return next((style for style in self.styles if style.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +82,7 @@ class Voice:
             no such rung yet.
         facts: what is known of a person's voice, None for the plain one.
         seconds: length of its reference.
+        source: changes whenever the person's own part of it does: references, language, transcript.
     """
 
     id: str
@@ -65,6 +92,12 @@ class Voice:
     rung: str | None
     facts: VoiceFacts | None = None
     seconds: float = 0.0
+    source: str = ""
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of its further references."""
+        return tuple(style.name for style in self.facts.styles) if self.facts else ()
 
     @property
     def usable(self) -> bool:
@@ -86,11 +119,30 @@ class VoiceFixed(ServiceError):
     status = 409
 
 
+class StyleNotFound(ServiceError):
+    """The voice has no reference of that name."""
+
+    code = "style_not_found"
+    status = 404
+
+    def __init__(self, style: str, voice: Voice) -> None:
+        known = ", ".join(voice.styles) or "none"
+        message = f"style: {voice.id} has no style {style[:40]!r}; its styles: {known}"
+        super().__init__(message, param="style", limit=list(voice.styles))
+
+
 class ConsentMissing(ServiceError):
     """Nobody has confirmed that the person agreed; the voice waits for it."""
 
     code = "consent_missing"
     status = 403
+
+
+class TooManyStyles(ServiceError):
+    """The voice has as many styles as it may have."""
+
+    code = "too_many_styles"
+    status = 409
 
 
 class TooManyVoices(ServiceError):
@@ -105,3 +157,8 @@ class StorageFailed(ServiceError):
 
     code = "storage_failed"
     status = 507
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: case and width make no difference."""
+    return unicodedata.normalize("NFKC", name).casefold()

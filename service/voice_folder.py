@@ -1,4 +1,7 @@
-"""One voice on disk: `voice.yaml`, `reference.wav`, and a `prompt-<model>.npz` for every model."""
+"""One voice on disk: `voice.yaml`, `reference.wav`, and a `prompt-<model>.npz` for every model.
+
+A style adds `style-<key>.wav`, and its prompts `style-<key>-prompt-<model>.npz`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import io
 import json
 import re
 import wave
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import voluptuous as vol
@@ -15,10 +19,11 @@ import yaml
 
 from engines.audio import AudioChunk, Recording
 from engines.text.segment import LANGUAGES
-from service.voice import Consent, VoiceFacts
+from service.voice import Consent, Style, VoiceFacts
 
 FACTS, REFERENCE = "voice.yaml", "reference.wav"
-LONGEST_NAME, LONGEST_TRANSCRIPT = 60, 500  # characters
+LONGEST_NAME, LONGEST_TRANSCRIPT, LONGEST_STYLE = 60, 500, 30  # characters
+MAX_STYLES = 8
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FORMAT = 1
 _MAX_FACTS, _MAX_REFERENCE = 16 << 10, 16 << 20  # bytes
@@ -28,19 +33,43 @@ class BrokenVoice(Exception):
     """A folder is not a voice, or not a whole one; the message says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class VoiceFolder:
+    """What a voice's folder holds.
+
+    Attributes:
+        reference: bytes of its `reference.wav`.
+        styles: bytes of the reference of every style in the facts, by name.
+    """
+
+    facts: VoiceFacts
+    reference: bytes
+    styles: Mapping[str, bytes]
+
+
 _TEXT = vol.All(str, vol.Length(min=1, max=500))
+_TRANSCRIPT = vol.All(str, vol.Length(min=1, max=LONGEST_TRANSCRIPT))
+_CONSENT = {vol.Required("who"): _TEXT, vol.Required("when"): _TEXT, "statement": _TEXT}
+_STYLE = vol.Schema(
+    {
+        vol.Required("name"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE)),
+        vol.Required("language"): vol.In(LANGUAGES),
+        vol.Required("transcript"): _TRANSCRIPT,
+        vol.Required("created"): _TEXT,
+        vol.Required("consent"): _CONSENT,
+    },
+    required=True,
+)
 _SCHEMA = vol.Schema(
     {
         vol.Required("format"): _FORMAT,
         vol.Required("name"): vol.All(str, vol.Length(min=1, max=LONGEST_NAME)),
         vol.Required("language"): vol.In(LANGUAGES),
-        vol.Required("transcript"): vol.All(str, vol.Length(min=1, max=LONGEST_TRANSCRIPT)),
+        vol.Required("transcript"): _TRANSCRIPT,
         vol.Required("created"): _TEXT,
-        vol.Optional("consent", default=None): vol.Any(
-            None,
-            {vol.Required("who"): _TEXT, vol.Required("when"): _TEXT, "statement": _TEXT},
-        ),
+        vol.Optional("consent", default=None): vol.Any(None, _CONSENT),
         vol.Optional("model", default=None): vol.Any(None, _TEXT),
+        vol.Optional("styles", default=list): vol.All([_STYLE], vol.Length(max=MAX_STYLES)),
     },
     required=True,
 )
@@ -49,6 +78,7 @@ _SCHEMA = vol.Schema(
 def facts_file(facts: VoiceFacts) -> bytes:
     """The bytes of `voice.yaml`."""
     document = {"format": _FORMAT, **asdict(facts)}
+    document["styles"] = list(document["styles"])
     return yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode()
 
 
@@ -63,8 +93,8 @@ def reference_file(recording: Recording) -> bytes:
     return buffer.getvalue()
 
 
-def read_folder(folder: Path) -> tuple[VoiceFacts, bytes]:
-    """What a voice's folder holds: its facts and its reference.
+def read_folder(folder: Path) -> VoiceFolder:
+    """What a voice's folder holds.
 
     Raises:
         BrokenVoice: something is missing, foreign or damaged.
@@ -75,6 +105,12 @@ def read_folder(folder: Path) -> tuple[VoiceFacts, bytes]:
         fields = _SCHEMA(yaml.safe_load(_read(folder / FACTS, _MAX_FACTS)))
         reference = _read(folder / REFERENCE, _MAX_REFERENCE)
         seconds_of(reference)
+        names = [style["name"] for style in fields["styles"]]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{FACTS}: two styles have one name")
+        styles = {name: _read(folder / style_file(name), _MAX_REFERENCE) for name in names}
+        for recording in styles.values():
+            seconds_of(recording)
     except OSError as error:
         raise BrokenVoice(f"{Path(error.filename or folder).name}: {error.strerror}") from error
     except RecursionError as error:
@@ -89,7 +125,13 @@ def read_folder(folder: Path) -> tuple[VoiceFacts, bytes]:
         raise BrokenVoice(f"{FACTS}: {error}") from error
     del fields["format"]
     consent = fields.pop("consent")
-    return VoiceFacts(**fields, consent=Consent(**consent) if consent else None), reference
+    further = [
+        Style(**{**style, "consent": Consent(**style["consent"])}) for style in fields.pop("styles")
+    ]
+    facts = VoiceFacts(
+        **fields, consent=Consent(**consent) if consent else None, styles=tuple(further)
+    )
+    return VoiceFolder(facts, reference, styles)
 
 
 def seconds_of(reference: bytes) -> float:
@@ -106,18 +148,33 @@ def seconds_of(reference: bytes) -> float:
     return float(frames / rate)
 
 
-def revision_of(facts: VoiceFacts, reference: bytes) -> str:
-    """A text that changes whenever the voice would sound different."""
-    sounding = [facts.language, facts.transcript, facts.model]
+def revision_of(folder: VoiceFolder) -> str:
+    """A text that changes whenever the voice would sound different in the same model."""
+    facts = folder.facts
+    sounding: list[object] = [facts.language, facts.transcript]
+    sounding += [[each.name, each.language, each.transcript] for each in facts.styles]
     digest = hashlib.sha256(json.dumps(sounding).encode() + b"\0")
-    digest.update(reference)
+    digest.update(folder.reference)
+    for style in facts.styles:
+        digest.update(hashlib.sha256(folder.styles[style.name]).digest())
     return digest.hexdigest()[:12]
 
 
-def prompt_name(model: str) -> str:
+def style_key(name: str) -> str:
+    """What the names of a style's files begin with; any name gives a harmless one."""
+    return f"style-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def style_file(name: str) -> str:
+    """File name of a style's reference."""
+    return f"{style_key(name)}.wav"
+
+
+def prompt_name(model: str, style: str | None = None) -> str:
     """File name of the prompt that a model made; any identity gives a harmless one."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model)[:40]
-    return f"prompt-{plain}-{hashlib.sha256(model.encode()).hexdigest()[:8]}.npz"
+    name = f"prompt-{plain}-{hashlib.sha256(model.encode()).hexdigest()[:8]}.npz"
+    return name if style is None else f"{style_key(style)}-{name}"
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,21 +21,29 @@ from service.voice import (
     ConsentMissing,
     NameTaken,
     StorageFailed,
+    Style,
+    StyleNotFound,
+    TooManyStyles,
     TooManyVoices,
     Voice,
     VoiceFacts,
     VoiceFixed,
+    folded,
 )
 from service.voice_folder import (
     FACTS,
+    MAX_STYLES,
     REFERENCE,
     BrokenVoice,
+    VoiceFolder,
     facts_file,
     prompt_name,
     read_folder,
     reference_file,
     revision_of,
     seconds_of,
+    style_file,
+    style_key,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -54,8 +62,8 @@ class VoiceStore:
         plain_version: changes whenever the plain voice would sound different.
         plain_rung: the rung that speaks it.
         forget: deletes what else is kept of a voice's speech, given its id.
-        cloned_rung: the rung that speaks people's voices; None where there is none yet.
-        cloned_version: changes whenever it would make them sound different.
+        cloned: who speaks a person's voice, given its id and facts: the rung, None where there is
+            none yet, and a text that changes whenever it would make the voice sound different.
     """
 
     def __init__(
@@ -65,11 +73,12 @@ class VoiceStore:
         plain_version: str,
         plain_rung: str,
         forget: Callable[[str], None],
-        cloned_rung: str | None = None,
-        cloned_version: str = "",
+        cloned: Callable[[str, VoiceFacts], tuple[str | None, str]] = lambda voice, facts: (
+            None,
+            "",
+        ),
     ) -> None:
-        self._cloned_rung = cloned_rung
-        self._cloned_version = cloned_version
+        self._speaker = cloned
         revision = hashlib.sha256(plain_version.encode()).hexdigest()[:12]
         self._plain = Voice(PLAIN, "Plain voice", plain_languages, revision, plain_rung)
         self._folder = folder
@@ -92,7 +101,8 @@ class VoiceStore:
 
     def all(self) -> list[Voice]:
         """Every voice, the default one first, also those that may not be spoken yet."""
-        return [self._plain, *sorted(self._voices.values(), key=lambda each: each.name.casefold())]
+        voices = sorted(self._voices.values(), key=lambda each: each.name.casefold())
+        return [self._plain, *map(self._spoken, voices)]
 
     def usable(self) -> list[Voice]:
         """The voices that may be spoken, the default one first."""
@@ -120,16 +130,16 @@ class VoiceStore:
         if voice_id is None or voice_id == PLAIN:
             return self._plain
         try:
-            return self._voices[voice_id]
+            return self._spoken(self._voices[voice_id])
         except KeyError:
             known = ", ".join([PLAIN, *list(self._voices)[:20]])
             message = f"voice: there is no voice {voice_id[:80]!r}; known are {known}"
             raise VoiceNotFound(message, param="voice") from None
 
     def is_current(self, voice: Voice) -> bool:
-        """Whether the voice still is what it was when the caller got it."""
+        """Whether the voice still is what it was when the caller got it, whoever speaks it."""
         now = self._plain if voice.id == PLAIN else self._voices.get(voice.id)
-        return now is not None and now.revision == voice.revision
+        return now is not None and now.source == voice.source
 
     def refresh(self, *, again: bool = False) -> None:
         """See what another process (`import-voices`) put into the folder, or a person took out.
@@ -160,7 +170,8 @@ class VoiceStore:
             if len(self._voices) >= MAX_VOICES:
                 message = f"voice: there are {MAX_VOICES} voices; delete one first"
                 raise TooManyVoices(message, limit=MAX_VOICES)
-            return self._keep(self._free_id(facts.name), facts, reference_file(recording))
+            made = VoiceFolder(facts, reference_file(recording), {})
+            return self._keep(self._free_id(facts.name), made)
 
     def change(self, voice_id: str, facts: VoiceFacts) -> Voice:
         """Give a voice other facts; its reference stays.
@@ -171,14 +182,15 @@ class VoiceStore:
             StorageFailed: it could not be written; the voice is as it was.
         """
         with self._writing():
-            voice = self._cloned(voice_id)
+            voice, before = self._opened(voice_id)
             self._check_name(facts.name, besides=voice_id)
-            reference = self._read(voice_id)
-            if self._revision(facts, reference) != voice.revision:
-                return self._keep(voice_id, facts, reference)
+            now = replace(before, facts=replace(facts, styles=before.facts.styles))
+            facts = now.facts
+            if revision_of(now) != voice.source:
+                return self._keep(voice_id, now)
             write_file(self._folder / voice_id / FACTS, facts_file(facts))
             self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
-            return self._voices[voice_id]
+            return self._spoken(self._voices[voice_id])
 
     def rerecord(self, voice_id: str, facts: VoiceFacts, recording: Recording) -> Voice:
         """Give a voice another reference, and the facts that belong to it.
@@ -188,8 +200,55 @@ class VoiceStore:
             StorageFailed: it could not be written; the voice is as it was.
         """
         with self._writing():
-            self._cloned(voice_id)
-            return self._keep(voice_id, facts, reference_file(recording))
+            _, before = self._opened(voice_id)
+            facts = replace(facts, styles=before.facts.styles)
+            now = replace(before, facts=facts, reference=reference_file(recording))
+            return self._keep(voice_id, now)
+
+    def add_style(self, voice_id: str, style: Style, recording: Recording) -> Voice:
+        """Give a voice a further reference.
+
+        Raises:
+            VoiceNotFound, VoiceFixed: there is no such voice, or it is the plain one.
+            NameTaken: the voice has a style of that name.
+            TooManyStyles: one must be deleted first.
+            StorageFailed: it could not be written; the voice is as it was.
+        """
+        with self._writing():
+            voice, before = self._opened(voice_id)
+            if style.name in voice.styles:
+                message = f"name: {voice.id} has a style called {style.name!r}"
+                raise NameTaken(message, param="name")
+            if len(voice.styles) >= MAX_STYLES:
+                message = f"style: {voice.id} has {MAX_STYLES} styles; delete one first"
+                raise TooManyStyles(message, limit=MAX_STYLES)
+            styles = tuple(
+                sorted((*before.facts.styles, style), key=lambda each: each.name.casefold())
+            )
+            recordings = {**before.styles, style.name: reference_file(recording)}
+            now = replace(before, facts=replace(before.facts, styles=styles), styles=recordings)
+            return self._keep(voice_id, now, self._prompts(voice_id))
+
+    def delete_style(self, voice_id: str, name: str) -> Voice:
+        """Delete a further reference for good: recording, prompts, and what the voice has said.
+
+        Raises:
+            VoiceNotFound, VoiceFixed: there is no such voice, or it is the plain one.
+            StyleNotFound: it has no such style.
+            StorageFailed: it could not be written; the voice is as it was.
+        """
+        with self._writing():
+            voice, before = self._opened(voice_id)
+            if name not in voice.styles:
+                raise StyleNotFound(name, voice)
+            styles = tuple(style for style in before.facts.styles if style.name != name)
+            recordings = {key: data for key, data in before.styles.items() if key != name}
+            now = replace(before, facts=replace(before.facts, styles=styles), styles=recordings)
+            # Before, so that a power cut leaves nothing of it; and what was said meanwhile.
+            self._forget(voice_id)
+            changed = self._keep(voice_id, now, self._prompts(voice_id, besides=style_key(name)))
+            self._forget(voice_id)
+            return changed
 
     def delete(self, voice_id: str) -> None:
         """Delete a voice for good: recording, prompts, clips, cache.
@@ -205,31 +264,38 @@ class VoiceStore:
             del self._voices[voice_id]
             self._end_deletion(voice_id, gone)
 
-    def reference(self, voice_id: str) -> bytes:
-        """A voice's reference as a WAV file.
+    def reference(self, voice_id: str, style: str | None = None) -> bytes:
+        """A voice's reference, or that of one of its styles, as a WAV file.
 
         Raises:
             VoiceNotFound, VoiceFixed: there is no such voice, or it is the plain one.
+            StyleNotFound: it has no such style.
             StorageFailed: it cannot be read.
         """
         with self._lock:
-            self._cloned(voice_id)
+            voice = self._cloned(voice_id)
+            if style is not None and style not in voice.styles:
+                raise StyleNotFound(style, voice)
             try:
-                return self._read(voice_id)
+                file = REFERENCE if style is None else style_file(style)
+                return (self._folder / voice_id / file).read_bytes()
             except OSError as error:
                 raise StorageFailed(f"the voice cannot be read: {error.strerror}") from error
 
-    def prompt(self, voice: Voice, model: str) -> Path | None:
+    def prompt(self, voice: Voice, model: str, style: str | None = None) -> Path | None:
         """Where the prompt is that a model made of a voice as it is now; None where there is none.
 
         Args:
             voice: a voice of this store.
             model: identity of the model.
+            style: which of its further references; None for its main one.
         """
-        path = self._folder / voice.id / prompt_name(model)
+        path = self._folder / voice.id / prompt_name(model, style)
         return path if self.is_current(voice) and path.is_file() else None
 
-    def keep_prompt(self, voice: Voice, model: str, prompt: bytes) -> bool:
+    def keep_prompt(
+        self, voice: Voice, model: str, prompt: bytes, style: str | None = None
+    ) -> bool:
         """Keep what a model made of a voice; False if the voice has changed or gone meanwhile.
 
         Raises:
@@ -238,7 +304,7 @@ class VoiceStore:
         with self._writing():
             if voice.facts is None or not self.is_current(voice):
                 return False
-            write_file(self._folder / voice.id / prompt_name(model), prompt)
+            write_file(self._folder / voice.id / prompt_name(model, style), prompt)
             return True
 
     @contextlib.contextmanager
@@ -256,16 +322,28 @@ class VoiceStore:
                 reason = error.strerror or str(error)
                 raise StorageFailed(f"the voice cannot be written: {reason}") from error
 
-    def _keep(self, voice_id: str, facts: VoiceFacts, reference: bytes) -> Voice:
+    def _keep(
+        self, voice_id: str, now: VoiceFolder, prompts: Mapping[str, bytes] | None = None
+    ) -> Voice:
         # The whole folder changes at once: prompts of what the voice was never stay beside it.
-        files = {FACTS: facts_file(facts), REFERENCE: reference}
-        write_folder(self._folder / voice_id, files)
-        self._voices[voice_id] = self._voice(voice_id, facts, reference)
-        return self._voices[voice_id]
+        styles = {style_file(name): data for name, data in now.styles.items()}
+        files = {FACTS: facts_file(now.facts), REFERENCE: now.reference, **styles}
+        write_folder(self._folder / voice_id, {**files, **(prompts or {})})
+        self._voices[voice_id] = self._voice(voice_id, now)
+        return self._spoken(self._voices[voice_id])
+
+    def _prompts(self, voice_id: str, besides: str | None = None) -> dict[str, bytes]:
+        """The prompts in a voice's folder, but those whose names begin with `besides`."""
+        found = (self._folder / voice_id).glob("*prompt-*.npz")
+        return {
+            path.name: path.read_bytes()
+            for path in found
+            if besides is None or not path.name.startswith(besides)
+        }
 
     def _load(self, name: str) -> Voice | None:
         try:
-            voice = self._voice(name, *read_folder(self._folder / name))
+            voice = self._voice(name, read_folder(self._folder / name))
         except BrokenVoice as error:
             if self._skipped.get(name) != str(error):
                 _LOGGER.warning("voices/%s is left out: %s", name[:80], error)
@@ -274,20 +352,25 @@ class VoiceStore:
         self._skipped.pop(name, None)
         return voice
 
-    def _voice(self, voice_id: str, facts: VoiceFacts, reference: bytes) -> Voice:
+    def _voice(self, voice_id: str, folder: VoiceFolder) -> Voice:
+        facts, source = folder.facts, revision_of(folder)
         return Voice(
             id=voice_id,
             name=facts.name,
             languages=tuple(dict.fromkeys((facts.language, *self._plain.languages))),
-            revision=self._revision(facts, reference),
-            rung=self._cloned_rung,
+            revision=source,
+            rung=None,
             facts=facts,
-            seconds=seconds_of(reference),
+            seconds=seconds_of(folder.reference),
+            source=source,
         )
 
-    def _revision(self, facts: VoiceFacts, reference: bytes) -> str:
-        salted = revision_of(facts, reference) + self._cloned_version
-        return hashlib.sha256(salted.encode()).hexdigest()[:12]
+    def _spoken(self, voice: Voice) -> Voice:
+        """The voice as it sounds now: which model speaks it may change at any time."""
+        assert voice.facts is not None
+        rung, version = self._speaker(voice.id, voice.facts)
+        revision = hashlib.sha256((voice.source + version).encode()).hexdigest()[:12]
+        return replace(voice, rung=rung, revision=revision)
 
     def _cloned(self, voice_id: str) -> Voice:
         voice = self.find(voice_id)
@@ -296,8 +379,14 @@ class VoiceStore:
             raise VoiceFixed(message, param="voice")
         return voice
 
-    def _read(self, voice_id: str) -> bytes:
-        return (self._folder / voice_id / REFERENCE).read_bytes()
+    def _opened(self, voice_id: str) -> tuple[Voice, VoiceFolder]:
+        """A person's voice and what its folder holds now."""
+        voice = self._cloned(voice_id)
+        try:
+            return voice, read_folder(self._folder / voice_id)
+        except BrokenVoice as error:
+            self.refresh(again=True)
+            raise StorageFailed(f"the voice cannot be read: {error}") from error
 
     def _end_deletion(self, voice_id: str, gone: Path) -> None:
         self._forget(voice_id)
@@ -305,7 +394,7 @@ class VoiceStore:
 
     def _check_name(self, name: str, besides: str | None = None) -> None:
         for voice in self.all():
-            if voice.id != besides and _folded(voice.name) == _folded(name):
+            if voice.id != besides and folded(voice.name) == folded(name):
                 raise NameTaken(f"name: there is a voice called {voice.name!r}", param="name")
 
     def _free_id(self, name: str) -> str:
@@ -320,7 +409,3 @@ class VoiceStore:
 
 def _shown(name: str) -> bool:
     return not name.startswith(".")
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import unicodedata
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
-from urllib.parse import urlsplit
 
-import voluptuous as vol
 from aiohttp import web
 
-from engines.text.segment import LANGUAGES
-from service.enrolment import Enrolment, RateLimit, Words, consent_of
-from service.errors import BadRequest, ServiceError
+from service.enrolment import Enrolment, RateLimit, consent_of
+from service.errors import BadRequest
+from service.models import ModelStore
 from service.recording_checks import Verdict, judge_words
 from service.requests import check, read_json
+from service.transcripts import Transcripts
 from service.uploads import Uploads
-from service.voice import Voice, VoiceFixed
-from service.voice_folder import LONGEST_NAME, LONGEST_TRANSCRIPT
+from service.voice import Voice, VoiceFixed, folded
+from service.voice_folder import LONGEST_STYLE
+from service.voice_forms import (
+    CHANGE,
+    CHECK,
+    ENROL,
+    LIMITS,
+    RERECORD,
+    STYLE,
+    refuse_foreign_page,
+    words_of,
+)
 from service.voices import VoiceStore
-
-LONGEST_PERSON = 100  # characters
-_LIMITS: dict[str, Any] = {
-    "name": LONGEST_NAME,
-    "transcript": LONGEST_TRANSCRIPT,
-    "language": list(LANGUAGES),
-    "consent_name": LONGEST_PERSON,
-    "consent": True,
-}
-
-
-class ForeignPage(ServiceError):
-    """A browser asks on behalf of another site's page."""
-
-    code = "foreign_page"
-    status = 403
 
 
 class VoicesApi:
@@ -44,10 +35,16 @@ class VoicesApi:
 
     Args:
         voices: the voices.
+        models: the models that a voice may name.
+        transcripts: suggests what a recording says, None where nobody can.
     """
 
-    def __init__(self, voices: VoiceStore) -> None:
+    def __init__(
+        self, voices: VoiceStore, models: ModelStore, transcripts: Transcripts | None = None
+    ) -> None:
+        self._transcripts = transcripts
         self._voices = voices
+        self._models = models
         self._enrolment = Enrolment(voices)
         self._uploads = Uploads()
         self._rate = RateLimit()
@@ -65,6 +62,10 @@ class VoicesApi:
             web.delete(voice, self._delete),
             web.get(voice + "/reference", self._hear),
             web.put(voice + "/reference", self._rerecord),
+            web.get(voice + "/styles", self._list_styles),
+            web.post(voice + "/styles", self._add_style),
+            web.delete(voice + "/styles/{style}", self._delete_style),
+            web.get(voice + "/styles/{style}/reference", self._hear),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -90,17 +91,20 @@ class VoicesApi:
     async def _check(self, request: web.Request) -> web.Response:
         self._admit(request)
         async with self._uploads.receive(request) as upload:
-            fields = check(_CHECK, upload.fields, _LIMITS)
+            fields = check(CHECK, upload.fields, LIMITS)
             verdict = await self._enrolment.check(
                 upload.file, fields.get("transcript"), fields["language"]
             )
-        return web.json_response(verdict.as_dict())
+        suggestion = None
+        if self._transcripts is not None and verdict.accepted and "transcript" not in fields:
+            suggestion = await self._transcripts.suggest(verdict.recording, fields["language"])
+        return web.json_response({**verdict.as_dict(), "transcript": suggestion})
 
     async def _enrol(self, request: web.Request) -> web.Response:
         self._admit(request)
         async with self._uploads.receive(request) as upload:
-            fields = check(_ENROL, upload.fields, _LIMITS)
-            made = await self._enrolment.enrol(upload.file, fields["name"], _words(fields))
+            fields = check(ENROL, upload.fields, LIMITS)
+            made = await self._enrolment.enrol(upload.file, fields["name"], words_of(fields))
         response = _with_verdict(*made, status=201)
         response.headers["Location"] = f"/v1/voices/{made[0].id}"
         return response
@@ -109,13 +113,13 @@ class VoicesApi:
         self._admit(request)
         voice = self._voices.find(request.match_info["id"])
         async with self._uploads.receive(request) as upload:
-            fields = check(_RERECORD, upload.fields, _LIMITS)
-            made = await self._enrolment.rerecord(voice.id, upload.file, _words(fields))
+            fields = check(RERECORD, upload.fields, LIMITS)
+            made = await self._enrolment.rerecord(voice.id, upload.file, words_of(fields))
         return _with_verdict(*made, status=200)
 
     async def _change(self, request: web.Request) -> web.Response:
         refuse_foreign_page(request)
-        fields = check(_CHANGE, read_json(await request.read()), _LIMITS)
+        fields = check(CHANGE, read_json(await request.read()), LIMITS)
         for name, other in (("consent", "consent_name"), ("consent_name", "consent")):
             if name in fields and other not in fields:
                 raise BadRequest(f"{other}: is missing beside {name}", param=other)
@@ -125,6 +129,8 @@ class VoicesApi:
         changes: dict[str, Any] = {
             key: fields[key] for key in ("name", "language", "transcript") if key in fields
         }
+        if "model" in fields:
+            changes["model"] = self._models.find(fields["model"]).id if fields["model"] else None
         if "consent" in fields:
             changes["consent"] = consent_of(fields["consent_name"])
         facts = replace(voice.facts, **changes)
@@ -141,97 +147,35 @@ class VoicesApi:
         await asyncio.to_thread(self._voices.delete, request.match_info["id"])
         return web.Response(status=204)
 
+    async def _list_styles(self, request: web.Request) -> web.Response:
+        return web.json_response({"styles": _styles(self._voices.find(request.match_info["id"]))})
+
+    async def _add_style(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        voice = self._voices.find(request.match_info["id"])
+        async with self._uploads.receive(request) as upload:
+            fields = check(STYLE, upload.fields, {**LIMITS, "name": LONGEST_STYLE})
+            made = await self._enrolment.add_style(
+                voice.id, upload.file, fields["name"], words_of(fields)
+            )
+        return _with_verdict(*made, status=201)
+
+    async def _delete_style(self, request: web.Request) -> web.Response:
+        refuse_foreign_page(request)
+        asked = request.match_info
+        await asyncio.to_thread(self._voices.delete_style, asked["id"], folded(asked["style"]))
+        return web.Response(status=204)
+
     async def _hear(self, request: web.Request) -> web.Response:
-        data = await asyncio.to_thread(self._voices.reference, request.match_info["id"])
+        style = request.match_info.get("style")
+        name = folded(style) if style is not None else None
+        data = await asyncio.to_thread(self._voices.reference, request.match_info["id"], name)
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=data, content_type="audio/wav", headers=headers)
 
     def _admit(self, request: web.Request) -> None:
         refuse_foreign_page(request)
         self._rate.count(request.remote or "")
-
-
-def refuse_foreign_page(request: web.Request) -> None:
-    """Refuse what another site's page made a browser send.
-
-    Forms need no CORS permission, so a page from anywhere could post one to a service on the
-    reader's own machine, where no token is asked for.
-
-    Raises:
-        ForeignPage: the browser says so, or names a page on another host.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is None:
-        origin = request.headers.get("Origin")
-        hosts = {request.host, request.headers.get("X-Forwarded-Host", request.host)}
-        foreign = origin is not None and urlsplit(origin).netloc not in hosts
-    else:
-        foreign = site not in ("same-origin", "none")
-    if foreign:
-        raise ForeignPage("voices can be changed from the service's own page only")
-
-
-def _line(longest: int) -> Callable[[object], str]:
-    """A rule: text on one line of printable characters, with single spaces."""
-
-    def rule(value: object) -> str:
-        if not isinstance(value, str):
-            raise vol.Invalid("must be text")
-        text = " ".join(value.split())
-        if not 1 <= len(text) <= longest:
-            raise vol.Invalid(f"must have 1 to {longest} characters")
-        if any(unicodedata.category(each) in _NOT_PRINTED or each in _TURNS for each in text):
-            raise vol.Invalid("holds characters that cannot be shown")
-        return text
-
-    return rule
-
-
-_NOT_PRINTED = ("Cc", "Cs", "Co", "Cn")
-_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # turn the reading direction
-
-
-def _language(value: object) -> str:
-    """A rule: a tag of a language whose text the models read; its region is not looked at."""
-    tag = str(value).lower().replace("_", "-").split("-")[0]
-    if tag not in LANGUAGES:
-        raise vol.Invalid("is not a language that voices can be made in")
-    return tag
-
-
-def _confirmed(value: object) -> bool:
-    if value is not True and value != "true":
-        raise vol.Invalid("must be true: without the person's consent there is no voice")
-    return True
-
-
-_WORDS: dict[Any, Any] = {
-    vol.Required("transcript"): _line(LONGEST_TRANSCRIPT),
-    vol.Required("language"): _language,
-    vol.Required("consent_name"): _line(LONGEST_PERSON),
-    vol.Required("consent"): _confirmed,
-}
-_ENROL = vol.Schema({vol.Required("name"): _line(LONGEST_NAME), **_WORDS})
-_RERECORD = vol.Schema(_WORDS)
-_CHECK = vol.Schema(
-    {
-        vol.Optional("transcript"): _line(LONGEST_TRANSCRIPT),
-        vol.Optional("language", default="en"): _language,
-    }
-)
-_CHANGE = vol.Schema(
-    {
-        vol.Optional("name"): _line(LONGEST_NAME),
-        vol.Optional("language"): _language,
-        vol.Optional("transcript"): _line(LONGEST_TRANSCRIPT),
-        vol.Optional("consent_name"): _line(LONGEST_PERSON),
-        vol.Optional("consent"): _confirmed,
-    }
-)
-
-
-def _words(fields: dict[str, Any]) -> Words:
-    return Words(fields["transcript"], fields["language"], fields["consent_name"])
 
 
 def _listed(voice: Voice) -> dict[str, Any]:
@@ -248,7 +192,12 @@ def _listed(voice: Voice) -> dict[str, Any]:
         "model": facts.model if facts else None,
         "created": facts.created if facts else None,
         "seconds": round(voice.seconds, 2) if facts else None,
+        "styles": list(voice.styles),
     }
+
+
+def _styles(voice: Voice) -> list[dict[str, Any]]:
+    return [asdict(style) for style in voice.facts.styles] if voice.facts else []
 
 
 def _whole(voice: Voice) -> dict[str, Any]:

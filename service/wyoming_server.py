@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import cast
 
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
@@ -31,6 +32,8 @@ from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 PROGRAM = "gptsovits"
+MOST_CLIENTS = 128
+LARGEST_EVENT = 1 << 20  # bytes; what comes in is text
 _ATTRIBUTION = Attribution(name="gptsovits-home", url="")
 
 
@@ -47,7 +50,9 @@ class WyomingServer:
         self, host: str, port: int, speech: Speech, voices: VoiceStore, sample_rate: int
     ) -> None:
         self._server = AsyncTcpServer(host, port)
-        self._handler = partial(_Handler, speech=speech, voices=voices, sample_rate=sample_rate)
+        self._handler = partial(
+            _Handler, speech=speech, voices=voices, sample_rate=sample_rate, clients={}
+        )
 
     async def start(self) -> None:
         """Start to listen.
@@ -73,8 +78,10 @@ class _Handler(AsyncEventHandler):
         speech: Speech,
         voices: VoiceStore,
         sample_rate: int,
+        clients: dict[_Handler, None],
     ) -> None:
-        super().__init__(reader, writer)
+        # The protocol lets a client announce any length, and the library reads that much.
+        super().__init__(cast(asyncio.StreamReader, _BoundedReader(reader)), writer)
         self._speech = speech
         self._voices = voices
         self._sample_rate = sample_rate
@@ -82,6 +89,9 @@ class _Handler(AsyncEventHandler):
         self._client = str(peer[0]) if peer else ""
         self._speaking: asyncio.Task[None] | None = None
         self._pieces: asyncio.Queue[str | None] | None = None
+        self._clients = clients
+        self._make_room()
+        clients[self] = None
 
     async def handle_event(self, event: Event) -> bool:
         """Answer one event; text that streams in is passed on to who speaks it."""
@@ -94,10 +104,23 @@ class _Handler(AsyncEventHandler):
 
     async def disconnect(self) -> None:
         """Stop speaking to a client that has left."""
+        self._clients.pop(self, None)
+        await self._hush()
+
+    async def _hush(self) -> None:
         if self._speaking is not None:
             self._speaking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._speaking
+
+    def _make_room(self) -> None:
+        """Where all places are taken, the oldest client that is not spoken to loses its own."""
+        if len(self._clients) < MOST_CLIENTS:
+            return
+        silent = (each for each in self._clients if each._speaking is None or each._speaking.done())
+        oldest = next(silent, next(iter(self._clients)))
+        del self._clients[oldest]
+        oldest.writer.transport.abort()
 
     async def _answer(self, event: Event) -> None:
         if Describe.is_type(event.type):
@@ -106,7 +129,8 @@ class _Handler(AsyncEventHandler):
             self._pieces = asyncio.Queue()
             await self._begin(_text(self._pieces), SynthesizeStart.from_event(event).voice)
         elif SynthesizeChunk.is_type(event.type) and self._pieces is not None:
-            self._pieces.put_nowait(str(SynthesizeChunk.from_event(event).text))
+            if self._speaking is not None and not self._speaking.done():
+                self._pieces.put_nowait(str(SynthesizeChunk.from_event(event).text))
         elif SynthesizeStop.is_type(event.type) and self._pieces is not None:
             self._pieces.put_nowait(None)
             self._pieces = None
@@ -116,7 +140,7 @@ class _Handler(AsyncEventHandler):
             await self._begin(str(whole.text), whole.voice)
 
     async def _begin(self, text: str | AsyncIterator[str], voice: SynthesizeVoice | None) -> None:
-        await self.disconnect()  # a client that asks anew has given up on what it asked before
+        await self._hush()  # a client that asks anew has given up on what it asked before
         wanted = SpeechRequest(
             text=text,
             voice=voice.name if voice else None,
@@ -170,6 +194,25 @@ def describe(voices: VoiceStore) -> Info:
         supports_synthesize_streaming=True,
     )
     return Info(tts=[program])
+
+
+class _BoundedReader:
+    """What a client sends, as far as it is of a size that makes sense."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self.readline = reader.readline
+        self.feed_eof = reader.feed_eof
+
+    async def readexactly(self, size: int) -> bytes:
+        """Read so many bytes.
+
+        Raises:
+            ValueError: they are too many; the connection then ends.
+        """
+        if size > LARGEST_EVENT:
+            raise ValueError(f"an event of {size} bytes")
+        return await self._reader.readexactly(size)
 
 
 async def _text(pieces: asyncio.Queue[str | None]) -> AsyncIterator[str]:

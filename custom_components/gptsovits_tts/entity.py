@@ -1,25 +1,22 @@
 """What all entities of a service share."""
 
-from typing import override
-
 from homeassistant.helpers.device_registry import DeviceEntryType, DeviceInfo
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN
 from .coordinator import GptSovitsCoordinator
 
-_SPEAKING = ("ok", "degraded")
-
 
 class GptSovitsEntity(CoordinatorEntity[GptSovitsCoordinator]):
-    """An entity of the service's device, there when the service can speak."""
+    """An entity of the service's device."""
 
     _attr_has_entity_name = True
 
-    def __init__(self, coordinator: GptSovitsCoordinator) -> None:
-        """Describe the service as a device."""
+    def __init__(self, coordinator: GptSovitsCoordinator, key: str | None = None) -> None:
+        """Describe the service as a device; `key` names one entity among several."""
         super().__init__(coordinator)
         health = coordinator.data.health
+        self._attr_unique_id = health.id if key is None else f"{health.id}_{key}"
         self._attr_device_info = DeviceInfo(
             identifiers={(DOMAIN, health.id)},
             entry_type=DeviceEntryType.SERVICE,
@@ -28,9 +25,3 @@ class GptSovitsEntity(CoordinatorEntity[GptSovitsCoordinator]):
             sw_version=health.version,
             configuration_url=str(coordinator.client.url),
         )
-
-    @property
-    @override
-    def available(self) -> bool:
-        """Whether the service answers and has something to speak with."""
-        return super().available and self.coordinator.data.health.status in _SPEAKING

@@ -112,6 +112,7 @@ class CheckpointFiles:
 
 _BACKENDS = {
     "onnxruntime": ("engines.backends.onnxruntime_backend", "OnnxRuntimeBackend"),
+    "tensorrt": ("engines.backends.tensorrt_backend", "TensorRTBackend"),
     "torch": ("engines.backends.torch_backend", "TorchBackend"),
 }
 

@@ -1,7 +1,8 @@
-"""The T2S graphs for ONNX Runtime: the same network, with a cache that is written in place.
+"""The T2S graphs as they are exported, the same network with other hands on the cache.
 
-`t2s_decode` of `engines.graphs` hands its whole cache through; ONNX Runtime would copy it for every
-layer of every token. Here every layer's keys and values are an input and an output of their own,
+`PlainPrefill` and `PlainStep` use standard operators only. `t2s_decode` of `engines.graphs` hands
+its whole cache through; ONNX Runtime would copy it for every layer of every token. In `CachedStep`
+every layer's keys and values are an input and an output of their own,
 and attention is `com.microsoft.GroupQueryAttention`, which writes only the new place where both are
 bound to the same memory, and reads only the places that are filled.
 """
@@ -101,3 +102,29 @@ class PlainPrefill(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `T2S.prefill`."""
         return self.t2s.prefill(phones, bert, prompt)
+
+
+class PlainStep(nn.Module):
+    """`T2S.step` of standard operators, without a write into its inputs."""
+
+    def __init__(self, t2s: T2S) -> None:
+        super().__init__()
+        self.t2s = t2s
+
+    def forward(
+        self, token: Tensor, position: Tensor, length: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `T2S.step`."""
+        network = self.t2s
+        x = network.ar_audio_position.at(network.ar_audio_embedding(token[:, None]), position)
+        places = torch.arange(keys.shape[3])
+        visible = (places <= length[:, None])[:, None, None]
+        here = (places == length[:, None])[:, None, :, None]
+        new_keys, new_values = [], []
+        for layer, block in enumerate(network.h):
+            query, key, value = block.self_attn.project(x)
+            new_keys.append(torch.where(here, key, keys[layer]))
+            new_values.append(torch.where(here, value, values[layer]))
+            attended = block.self_attn.attend(query, new_keys[-1], new_values[-1], visible)
+            x = block.finish(x, attended)
+        return network.ar_predict_layer(x[:, -1]), torch.stack(new_keys), torch.stack(new_values)

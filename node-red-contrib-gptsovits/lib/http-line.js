@@ -22,10 +22,12 @@ class HttpLine {
      * @throws {SpeechError}
      */
     async speak(request, signal) {
-        const { text, id, format, players, ...rest } = request;
-        if (players) {
-            const message = "players: only a server that is reached by MQTT has them play; by HTTP the url is the answer";
-            throw new SpeechError("bad_request", message, { param: "players" });
+        const { text, id, format, ...rest } = request;
+        for (const param of ["players", "volume"]) {
+            if (param in rest) {
+                const message = `${param}: only a server that is reached by MQTT has players play; by HTTP the url is the answer`;
+                throw new SpeechError("bad_request", message, { param });
+            }
         }
         const body = { input: text, ...rest, ...(format && { response_format: format }) };
         const clip = await this._ask("/v1/clips", signal, {

@@ -2,8 +2,14 @@
 
 const { SpeechError } = require("./speech-error");
 
-const FIELDS = ["voice", "language", "speed", "priority", "expires", "format", "players"];
-const NUMBERS = ["speed", "expires"];
+const NUMBERS = [
+    ...["speed", "expires", "volume", "pause", "lead_in", "sample_rate"],
+    ...["seed", "top_k", "top_p", "temperature", "repetition_penalty"],
+];
+const FIELDS = [
+    ...["voice", "style", "language", "priority", "format", "players", "chime", "fallback", "model"],
+    ...NUMBERS,
+];
 
 /**
  * The request in a message: `msg.payload` is the text, `msg.voice` and the other fields go before

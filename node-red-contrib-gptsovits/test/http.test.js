@@ -92,6 +92,8 @@ describe("speak by HTTP", () => {
         ["payload", {}],
         ["speed", { payload: "x", speed: "fast" }],
         ["players", { payload: "x", players: "media_player.kitchen" }],
+        ["volume", { payload: "x", volume: 0.5 }],
+        ["pause", { payload: "x", pause: "long" }],
     ]) {
         it(`refuses a wrong ${field}: ${JSON.stringify(msg)}`, async () => {
             await start();

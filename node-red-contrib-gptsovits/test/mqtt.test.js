@@ -41,12 +41,12 @@ describe("speak by MQTT", () => {
         it(`says and fails, with protocol version ${protocolVersion}`, async () => {
             await startBroker();
             await startFlow({ node: { timeout: "20" } }, { protocolVersion });
-            flow.say({ payload: "dinner", room: "kitchen", priority: "alert", players: "media_player.a, media_player.b" });
+            flow.say({ payload: "dinner", room: "kitchen", priority: "alert", players: "media_player.a, media_player.b", volume: "0.5", chime: "ding" });
             const [msg] = await flow.at("said");
             assert.equal(msg.payload, "http://box/dinner");
             assert.equal(msg.room, "kitchen");
             const { expires, id, ...request } = bridge.requests[0];
-            assert.deepEqual(request, { text: "dinner", priority: "alert", players: ["media_player.a", "media_player.b"] });
+            assert.deepEqual(request, { text: "dinner", priority: "alert", players: ["media_player.a", "media_player.b"], volume: 0.5, chime: "ding" });
             assert.equal(msg.speech.id, id);
             assert.ok(expires > 15 && expires <= 20);
             bridge.reply = ({ id }) => ["failed", { id, code: "voice_not_found", message: "no dad", param: "voice" }];

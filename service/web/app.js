@@ -109,6 +109,7 @@ byId("access").addEventListener("submit", (event) => {
   event.preventDefault();
   localStorage.setItem(TOKEN, byId("token").value);
   showVoices();
+  document.dispatchEvent(new Event("token"));
 });
 
 byId("speed").addEventListener("input", ({ target }) => {

@@ -22,17 +22,22 @@ const SENTENCES = {
 let recording = null; // while the microphone is on
 let file = null; // what would be sent
 let sentence = 0;
-let again = null; // the voice that is recorded anew, null for a new one
+let again = null; // the voice that is recorded anew or gets a style, null for a new one
+let asStyle = false; // the recording is a further style of that voice
 let checks = 0; // the verdicts asked for; only the latest counts
 
-// Open the form, for a new voice or to record one anew.
-export async function openEnrolment(voice = null) {
+// Open the form: for a new voice, to record one anew, or to give it a further style.
+export async function openEnrolment(voice = null, style = false) {
   if (recording) await stopRecording();
   again = voice;
+  asStyle = style;
   byId("enrol").reset();
   forgetFile();
-  byId("enrol-title").textContent = voice ? `Record ${voice.name} again` : "Add a voice";
-  byId("name-row").hidden = Boolean(voice);
+  const title = style ? `Add a style of ${voice?.name}, such as happy` : `Record ${voice?.name} again`;
+  byId("enrol-title").textContent = voice ? title : "Add a voice";
+  byId("name-label").textContent = style ? "Name of the style" : "Name of the voice";
+  byId("name").maxLength = style ? 30 : 60;
+  byId("name-row").hidden = Boolean(voice) && !style;
   if (voice) byId("enrol-language").value = voice.language;
   byId("enrol").hidden = false;
   byId("add-voice").hidden = true;
@@ -50,6 +55,8 @@ async function closeEnrolment() {
 }
 
 function forgetFile() {
+  if (!byId("suggested").hidden) byId("transcript").value = "";
+  byId("suggested").hidden = true;
   file = null;
   checks += 1;
   byId("recorded").hidden = true;
@@ -86,6 +93,7 @@ async function stopRecording() {
   byId("level").hidden = true;
   const made = await ended.stop();
   byId("file").value = "";
+  byId("suggested").hidden = true;
   byId("transcript").value = byId("sentence").textContent;
   take(made);
 }
@@ -117,8 +125,17 @@ async function checkFile() {
   if (!response.ok) return showVerdict({ accepted: false, findings: [{ severity: "error", message: await failureOf(response) }] });
   const verdict = await response.json();
   showVerdict(verdict);
+  suggest(verdict.transcript);
   // The player plays what would be used, and nothing else.
   byId("recorded").src = `${byId("recorded").src.split("#")[0]}#t=${verdict.start},${verdict.end}`;
+}
+
+// What a speech-to-text server heard; whatever the person wrote, also meanwhile, goes first.
+function suggest(text) {
+  const transcript = byId("transcript");
+  if (!text || transcript.value.trim()) return;
+  transcript.value = text;
+  byId("suggested").hidden = false;
 }
 
 function showVerdict({ accepted, seconds, findings }) {
@@ -140,7 +157,7 @@ function missing() {
   const needed = [
     ["record", file, "Record something or choose a file."],
     ["transcript", byId("transcript").value.trim(), "Write down what is said in the recording."],
-    ["name", again || byId("name").value.trim(), "Give the voice a name."],
+    ["name", (again && !asStyle) || byId("name").value.trim(), "Give it a name."],
     ["consent-name", byId("consent-name").value.trim(), "Say whose voice it is."],
     ["consent", byId("consent").checked, "The person's consent must be confirmed."],
   ];
@@ -155,13 +172,14 @@ async function keep() {
   }
   byId("enrol-said").textContent = "";
   const body = form();
-  if (!again) body.append("name", byId("name").value);
+  if (!again || asStyle) body.append("name", byId("name").value);
   body.append("consent_name", byId("consent-name").value);
   body.append("consent", "true");
   body.append("file", file);
-  const response = again
-    ? await call(`${addressOf(again)}/reference`, { method: "PUT", body })
-    : await call("v1/voices", { method: "POST", body });
+  const [method, address] = !again
+    ? ["POST", "v1/voices"]
+    : asStyle ? ["POST", `${addressOf(again)}/styles`] : ["PUT", `${addressOf(again)}/reference`];
+  const response = await call(address, { method, body });
   if (!response.ok) {
     const { error, verdict } = await response.json();
     if (verdict) showVerdict(verdict);
@@ -174,6 +192,9 @@ async function keep() {
   await closeEnrolment();
 }
 
+byId("transcript").addEventListener("input", () => {
+  byId("suggested").hidden = true;
+});
 byId("cancel").addEventListener("click", closeEnrolment);
 byId("other-sentence").addEventListener("click", () => {
   sentence += 1;

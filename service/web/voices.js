@@ -1,8 +1,10 @@
 // The voices of people: listed, heard, renamed, deleted.
 import { addressOf, byId, call, failureOf, languageName, showVoices, voices } from "./app.js";
 import { openEnrolment } from "./enrol.js";
+import { models } from "./models.js";
 
 document.addEventListener("voices", showList);
+document.addEventListener("models", showList);
 
 function showList() {
   byId("voice-list").replaceChildren(...voices.map(row));
@@ -21,6 +23,7 @@ function row(voice) {
       `${voice.seconds.toFixed(1)} s`,
       day(voice.created),
       !voice.usable && "waits for consent",
+      voice.model && `model ${models.find(({ id }) => id === voice.model)?.name ?? `${voice.model} (gone)`}`,
       voice.usable && !voice.rung && "no model speaks it yet: another voice stands in",
     ].filter(Boolean).join(" · ")
     : "speaks where no other voice can";
@@ -30,14 +33,33 @@ function row(voice) {
   if (voice.cloned) {
     if (!voice.usable) buttons.append(button("Confirm", voice, confirmConsent));
     buttons.append(
-      button("Listen", voice, listen),
+      button("Listen", voice, () => listen(voice)),
       button("Rename", voice, rename),
-      button("Record again", voice, openEnrolment),
+      ...(models.length || voice.model ? [button("Model", voice, chooseModel)] : []),
+      button("Record again", voice, () => openEnrolment(voice)),
+      button("Add a style", voice, () => openEnrolment(voice, true)),
       button("Delete", voice, remove),
     );
   }
-  item.append(about, buttons);
+  item.append(about, buttons, ...voice.styles.map((style) => styleRow(voice, style)));
   return item;
+}
+
+function styleRow(voice, style) {
+  const line = document.createElement("div");
+  line.className = "style";
+  const name = document.createElement("span");
+  name.textContent = style;
+  const named = { ...voice, name: `${voice.name}, ${style}` };
+  const address = `${addressOf(voice)}/styles/${encodeURIComponent(style)}`;
+  const buttons = document.createElement("div");
+  buttons.className = "buttons";
+  buttons.append(
+    button("Listen", named, () => listen(voice, address)),
+    button("Delete", named, () => removeStyle(named, address)),
+  );
+  line.append(name, buttons);
+  return line;
 }
 
 function button(label, voice, act) {
@@ -55,8 +77,8 @@ function day(time) {
   return Number.isNaN(date.valueOf()) ? "" : date.toLocaleDateString();
 }
 
-async function listen(voice) {
-  const response = await call(`${addressOf(voice)}/reference`);
+async function listen(voice, address = addressOf(voice)) {
+  const response = await call(`${address}/reference`);
   if (!response.ok) return say(await failureOf(response));
   const player = byId("reference-player");
   URL.revokeObjectURL(player.src);
@@ -71,12 +93,31 @@ async function rename(voice) {
   await change(voice, { name: name.input.value }, "Renamed.");
 }
 
+async function chooseModel(voice) {
+  const input = Object.assign(document.createElement("select"), { id: "ask-input" });
+  input.append(
+    new Option("the house's choice", "", false, !voice.model),
+    ...models.map(({ id, name }) => new Option(name, id, false, id === voice.model)),
+  );
+  const caption = Object.assign(document.createElement("label"), { htmlFor: input.id, textContent: "Model" });
+  const text = "The model that speaks this voice.";
+  if (!(await ask(`Model of ${voice.name}`, text, "Use it", { nodes: [caption, input] }))) return;
+  await change(voice, { model: input.value || null }, "Chosen.");
+}
+
 async function remove(voice) {
   const text = "Its recording, what was made of it and what it has said are deleted for good.";
   if (!(await ask(`Delete ${voice.name}?`, text, "Delete"))) return;
   const response = await call(addressOf(voice), { method: "DELETE" });
   byId("reference-player").hidden = true;
   await told(response, `${voice.name} is deleted.`);
+}
+
+async function removeStyle({ name }, address) {
+  const text = "Its recording and what was made of it are deleted for good.";
+  if (!(await ask(`Delete ${name}?`, text, "Delete"))) return;
+  byId("reference-player").hidden = true;
+  await told(await call(address, { method: "DELETE" }), `${name} is deleted.`);
 }
 
 async function confirmConsent(voice) {
@@ -99,13 +140,13 @@ function say(text) {
   byId("voices-said").textContent = text;
 }
 
-function field(label, properties) {
+export function field(label, properties) {
   const input = Object.assign(document.createElement("input"), { id: "ask-input", autocomplete: "off", ...properties });
   const caption = Object.assign(document.createElement("label"), { htmlFor: input.id, textContent: label });
   return { input, nodes: [caption, input] };
 }
 
-function ask(title, text, yes, { nodes = [] } = {}) {
+export function ask(title, text, yes, { nodes = [] } = {}) {
   const dialog = byId("ask");
   byId("ask-title").textContent = title;
   byId("ask-text").textContent = text;

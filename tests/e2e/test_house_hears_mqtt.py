@@ -14,6 +14,7 @@ from tests.lab.environments import home_assistant_python
 from tests.lab.ground import lab_folder
 from tests.lab.home_assistant import HomeAssistant
 from tests.lab.mqtt_client import Visitor
+from tests.lab.node_red import LANES, NodeRed, ears
 from tests.lab.player import Player, provide_programs
 from tests.lab.speech_service import SpeechService
 
@@ -41,6 +42,7 @@ class House:
     player: Player
     service: SpeechService
     visitor: Visitor
+    speaker: str
 
     def states(self) -> dict[str, str]:
         found = self.home_assistant.get("/api/states")
@@ -74,13 +76,13 @@ def house() -> Iterator[House]:
                 "",
                 mqtt_host="127.0.0.1",
                 mqtt_port=broker.port,
-                mqtt_players=home.entity("media_player"),
+                mqtt_players=(speaker := home.entity("media_player")),
                 home_assistant_url=home.url,
                 home_assistant_token=home.token,
             )
         )
         visitor = stack.enter_context(Visitor(broker.port))
-        yield House(broker, home, player, service, visitor)
+        yield House(broker, home, player, service, visitor, speaker)
 
 
 def test_the_entities_appear(house: House) -> None:
@@ -111,6 +113,44 @@ def test_the_button_is_heard(house: House) -> None:
     button = {"entity_id": "button.family_voices_test"}
     house.home_assistant.post("/api/services/button/press", button)
     assert house.player.await_announcement(since, called).seconds > 1
+
+
+def test_players_are_turned_and_turned_back(house: House) -> None:
+    house.player.turn(70)
+    since, called = house.player.mark(), time.monotonic()
+    house.visitor.say(text=SENTENCE, id="soft", volume=0.3)
+    house.player.wait_for("volume", lambda: house.player.volume() == 30, 60)
+    assert house.player.await_announcement(since, called).seconds > 3
+    house.player.wait_for("volume before", lambda: house.player.volume() == 70, 60)
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_what_a_flow_says_is_played(house: House, lane: str, tmp_path: Path) -> None:
+    with NodeRed(tmp_path / "node-red", lane=lane) as node_red:
+        node_red.deploy(_flow(house.broker.port, house.speaker))
+        since, called = house.player.mark(), time.monotonic()
+        node_red.inject("button", payload=f"Node-RED {lane} says that dinner is ready.")
+        played = house.player.await_announcement(since, called)
+        said = node_red.wait_for("speech", lambda: node_red.kept("said") or None, 60)[0]
+        assert node_red.kept("failed") == []
+    assert said["speech"]["players"] == [house.speaker]
+    assert played.seconds == pytest.approx(said["speech"]["seconds"], rel=0.1)
+    assert played.level > -35
+
+
+def _flow(port: int, speaker: str) -> list[dict[str, object]]:
+    broker = {"id": "broker", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(port)}
+    server = {"id": "server", "type": "gptsovits-server", "transport": "mqtt", "url": ""}
+    speak = {"id": "speak", "z": "tab", "type": "gptsovits-speak", "server": "server"}
+    inject = {"type": "inject", "z": "tab", "props": [{"p": "payload"}]}
+    return [
+        {"id": "tab", "type": "tab", "label": "House"},
+        {**broker, "protocolVersion": "5", "cleansession": True, "keepalive": "15"},
+        {**server, "broker": "broker", "topic": "gptsovits"},
+        {**inject, "id": "button", "wires": [["speak"]]},
+        {**speak, "players": speaker, "timeout": "60", "wires": [["said"], ["failed"]]},
+        *ears("tab", "said", "failed"),
+    ]
 
 
 def test_they_go_with_the_bridge(house: House) -> None:

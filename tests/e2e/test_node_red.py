@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.lab.node_red import PALETTE, NodeRed, ears, run_palette_tests
+from tests.lab.node_red import LANES, PALETTE, NodeRed, ears, run_palette_tests, scorecard
 from tests.lab.speech_service import SpeechService
 
 pytestmark = pytest.mark.slow
@@ -27,9 +27,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpeechService]
         yield service
 
 
-@pytest.fixture(scope="module")
-def node_red(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeRed]:
-    with NodeRed(tmp_path_factory.mktemp("node-red")) as node_red:
+@pytest.fixture(scope="module", params=LANES)
+def node_red(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NodeRed]:
+    with NodeRed(tmp_path_factory.mktemp("node-red"), lane=request.param) as node_red:
         yield node_red
 
 
@@ -109,11 +111,12 @@ def test_the_voices_are_listed(house: NodeRed) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_deployed(node_red: NodeRed, example: Path) -> None:
+def test_an_example_is_what_node_red_exports(node_red: NodeRed, example: Path) -> None:
     flow = json.loads(example.read_text())
     known = {name for each in node_red.nodes() for name in each["types"]} | {"tab"}
     assert {each["type"] for each in flow} <= known
     node_red.deploy(flow)
+    assert node_red.exported() == flow
 
 
 def test_the_announce_example_speaks(node_red: NodeRed, service: SpeechService) -> None:
@@ -128,7 +131,15 @@ def test_the_announce_example_speaks(node_red: NodeRed, service: SpeechService) 
     assert said["payload"].startswith(f"{service.url}/clips/")
 
 
-def test_the_palette_passes_its_own_tests() -> None:
-    report = run_palette_tests()
+@pytest.mark.parametrize("lane", LANES)
+def test_the_palette_passes_its_own_tests(lane: str) -> None:
+    report = run_palette_tests(lane)
     assert "fail 0" in report
     assert "skipped 0" in report
+
+
+def test_the_scorecard_of_node_red_is_clean() -> None:
+    card = scorecard()
+    assert card.pop("package")["version"]
+    assert len(card) > 10
+    assert [code for code, found in card.items() if not found["test"]] == []

@@ -9,6 +9,7 @@ import pytest
 from tests.lab.browser import PROGRAM, Browser
 from tests.lab.speech_service import SpeechService
 from tests.service.recordings import SAID, silence, spoken, wav
+from tests.service.speech_to_text import SpeechToText, listening
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,8 +22,15 @@ SENTENCE = (
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[SpeechService]:
-    with SpeechService(tmp_path / "service", "") as service:
+async def ears() -> AsyncIterator[SpeechToText]:
+    async with listening() as ears:
+        ears.text = ""
+        yield ears
+
+
+@pytest.fixture
+def service(tmp_path: Path, ears: SpeechToText) -> Iterator[SpeechService]:
+    with SpeechService(tmp_path / "service", "", stt_url=ears.url) as service:
         yield service
 
 
@@ -60,9 +68,13 @@ async def listed(browser: Browser) -> Any:
 
 
 async def add_from_file(browser: Browser, folder: Path, name: str) -> None:
+    await browser.run(click("#add-voice"))
+    await fill_in(browser, folder, name)
+
+
+async def fill_in(browser: Browser, folder: Path, name: str) -> None:
     path = folder / f"{name}.wav"
     path.write_bytes(wav(spoken()))
-    await browser.run(click("#add-voice"))
     await browser.choose_file("#file", path)
     await browser.until(there("#verdict p[data-good=true]"))
     await browser.run(set_value("#transcript", SAID))
@@ -97,6 +109,22 @@ async def test_a_voice_is_recorded_and_kept(browser: Browser) -> None:
     assert await browser.run(choices) == ["plain", "grandma"]
 
 
+async def test_what_speech_recognition_hears_is_marked_as_a_suggestion(
+    browser: Browser, ears: SpeechToText, tmp_path: Path
+) -> None:
+    ears.text = "The washing machine is gone."
+    path = tmp_path / "file.wav"
+    path.write_bytes(wav(spoken()))
+    await browser.run(click("#add-voice"))
+    assert await browser.run("document.getElementById('suggested').hidden")
+    await browser.choose_file("#file", path)
+    await browser.until("!document.getElementById('suggested').hidden")
+    assert await browser.run("document.getElementById('transcript').value") == ears.text
+    await browser.run("document.getElementById('transcript').focus()")
+    await browser.key(" ")
+    assert await browser.run("document.getElementById('suggested').hidden")
+
+
 async def test_a_bad_recording_is_explained(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "silence.wav"
     path.write_bytes(wav(silence(5)))
@@ -122,6 +150,22 @@ async def test_a_voice_is_heard_renamed_and_deleted(browser: Browser, tmp_path: 
     await browser.run(click("#ask-yes"))
     await browser.until("document.querySelectorAll('#voice-list li').length === 1")
     assert await browser.run(text_of("#voices-said")) == "Father is deleted."
+
+
+async def test_a_voice_gets_a_style_and_loses_it(browser: Browser, tmp_path: Path) -> None:
+    await add_from_file(browser, tmp_path, "Mum")
+    await browser.run(click("[aria-label='Add a style: Mum']"))
+    assert "style of Mum" in await browser.run(text_of("#enrol-title"))
+    await fill_in(browser, tmp_path, "Happy")
+    await browser.until(there("[aria-label='Listen: Mum, happy']"))
+    await browser.run("document.getElementById('reference-player').removeAttribute('src')")
+    await browser.run(click("[aria-label='Listen: Mum, happy']"))
+    await browser.until("document.getElementById('reference-player').duration > 3")
+    await browser.run(click("[aria-label='Delete: Mum, happy']"))
+    await browser.run(click("#ask-yes"))
+    await browser.until(f"!({there('#voice-list .style')})")
+    assert await browser.run(text_of("#voices-said")) == "Mum, happy is deleted."
+    assert await listed(browser) == ["Plain voice", "Mum"]
 
 
 async def test_the_keyboard_reaches_everything(browser: Browser) -> None:

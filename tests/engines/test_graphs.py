@@ -11,8 +11,26 @@ import torch
 from engines.backends.torch_backend import TorchBackend
 from engines.graphs import Axis, GraphSpec, TensorSpec, graphs
 
-SHORT = {"prompt": 7, "phones": 12, "text": 9, "slots": 3, "cache": 40, "tokens": 10, "frames": 16}
-LONG = {"prompt": 31, "phones": 45, "text": 30, "slots": 2, "cache": 99, "tokens": 24, "frames": 50}
+SHORT = {
+    "prompt": 7,
+    "phones": 12,
+    "text": 9,
+    "slots": 3,
+    "cache": 40,
+    "tokens": 10,
+    "frames": 16,
+    "heard": 16,
+}
+LONG = {
+    "prompt": 31,
+    "phones": 45,
+    "text": 30,
+    "slots": 2,
+    "cache": 99,
+    "tokens": 24,
+    "frames": 50,
+    "heard": 50,
+}
 SPOKEN = ("t2s_prefill", "t2s_decode", "vits_encode", "vits_flow", "vits_generate")
 
 

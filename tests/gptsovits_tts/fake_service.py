@@ -17,6 +17,11 @@ def sound_of(text: str) -> bytes:
     return text.encode("utf-16-le")
 
 
+def header_of(extension: str) -> bytes:
+    """What begins a sound of this format."""
+    return WAV_HEADER if extension == "wav" else extension.encode()
+
+
 def error(code: str, message: str) -> dict[str, Any]:
     """The service's JSON for a refusal."""
     kind = {"param": "input", "limit": None, "type": "invalid_request_error"}
@@ -34,13 +39,17 @@ class FakeService:
             "version": "0.1.0",
             "rung": "plain",
             "reason": None,
-            "model": None,
-            "queue": {"depth": 0, "limit": 16},
+            "model": {"name": "family", "state": "ready", "reason": None},
+            "queue": {"depth": 2, "limit": 16},
             "uptime": 12.3,
+            "last": {"rung": "plain", "first_audio": 0.25, "seconds": 1.5},
         }
         self.voices: Any = {
             "voices": [
-                {"id": "mum", "name": "Mum", "languages": ["en", "zh"], "revision": "a1"},
+                {
+                    **{"id": "mum", "name": "Mum", "languages": ["en", "zh"], "revision": "a1"},
+                    "styles": ["happy"],
+                },
                 {"id": "plain", "name": "Plain voice", "languages": ["en"], "revision": "b1"},
                 # Waits for its person's consent: nobody may be offered it.
                 {
@@ -57,6 +66,11 @@ class FakeService:
         self.instead_of_audio: list[Any] | None = None
         self.instead_of_more: list[Any] | None = None
         self.instead_of_done: list[Any] | None = None
+        self.models: Any = {"data": [{"id": "family"}, {"id": "office"}]}
+        self.without_models = False
+        # What an action asked for, and the refusal that it gets instead of its answer.
+        self.asked: list[tuple[str, Any]] = []
+        self.refusal: web.Response | None = None
         self.received: list[dict[str, Any]] = []
         self.left = asyncio.Event()
 
@@ -65,6 +79,10 @@ class FakeService:
         app = web.Application(middlewares=[self._authorize])
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/voices", self._voices)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/voices", self._enrol)
+        app.router.add_delete("/v1/voices/{id}", self._delete)
+        app.router.add_post("/v1/prerender", self._prerender)
         app.router.add_get("/v1/audio/speech/stream", self._stream)
         return app
 
@@ -83,17 +101,46 @@ class FakeService:
     async def _voices(self, request: web.Request) -> web.Response:
         return web.json_response(self.voices)
 
+    async def _models(self, request: web.Request) -> web.Response:
+        if self.without_models:
+            return web.json_response(error("not_found", "no such route"), status=404)
+        return self.refusal or web.json_response(self.models)
+
+    async def _enrol(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        fields = {name: value for name, value in form.items() if name != "file"}
+        self.asked.append(("enrol", fields | {"file": form["file"].file.read()}))
+        voice = {"id": "gran", "name": "Gran", "languages": ["en"], "revision": "d1"}
+        if self.refusal is None:
+            self.voices["voices"].append(voice)
+        verdict = {"accepted": True, "findings": []}
+        return self.refusal or web.json_response({**voice, "verdict": verdict}, status=201)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        gone = request.match_info["id"]
+        self.asked.append(("delete", gone))
+        self.voices["voices"] = [v for v in self.voices["voices"] if v["id"] != gone]
+        return self.refusal or web.Response(status=204)
+
+    async def _prerender(self, request: web.Request) -> web.Response:
+        fields = await request.json()
+        self.asked.append(("prerender", fields))
+        batch = {"id": "b7", "total": len(fields["texts"]), "done": 0, "failed": []}
+        return self.refusal or web.json_response({**batch, "finished": False}, status=202)
+
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        spoken = False
+        spoken, header = False, b""
         async for message in socket:
             fields = message.json()
             self.received.append(fields)
+            if fields["type"] == "start":
+                header = header_of(fields["response_format"])
             if fields["type"] == "text" and not spoken:
                 spoken = True
                 audio = {"type": "audio", "rung": "plain", "voice": "plain", "sample_rate": 24_000}
-                await _answer(socket, self.instead_of_audio, [audio, WAV_HEADER])
+                await _answer(socket, self.instead_of_audio, [audio, header])
             if fields["type"] == "text" and not socket.closed:
                 await _answer(socket, self.instead_of_more, [sound_of(fields["text"])])
             if fields["type"] == "end":

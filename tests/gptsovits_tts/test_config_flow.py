@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from fake_service import FakeService
 from homeassistant.config_entries import SOURCE_USER
-from homeassistant.const import CONF_HOST, CONF_PORT, CONF_TOKEN
+from homeassistant.const import CONF_HOST, CONF_PORT, CONF_SSL, CONF_TOKEN, CONF_VERIFY_SSL
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -37,7 +37,7 @@ async def test_a_service_that_answers_is_added(
     result = await hass.config_entries.flow.async_configure(flow, {**address, **token})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["title"] == "Family voices"
-    assert result["data"] == {**address, **token}
+    assert result["data"] == {**address, **token, CONF_SSL: False, CONF_VERIFY_SSL: True}
     assert result["result"].unique_id == "3f2a"
 
 
@@ -90,7 +90,7 @@ async def test_a_surprise_is_logged_and_admitted(
 ) -> None:
     flow = await _form(hass)
     with patch(
-        "custom_components.gptsovits_tts.config_flow.GptSovitsClient.health",
+        "custom_components.gptsovits_tts.api.GptSovitsClient.health",
         side_effect=RuntimeError("surprise"),
     ):
         result = await hass.config_entries.flow.async_configure(flow, address)

@@ -32,11 +32,6 @@ def test_every_language_has_every_text(language: str) -> None:
     assert _keys(json.loads(text)) == _keys(ENGLISH)
 
 
-def test_every_field_is_explained() -> None:
-    step = ENGLISH["config"]["step"]["user"]
-    assert step["data"].keys() == step["data_description"].keys() == {"host", "port", "token"}
-
-
 def test_the_icon_is_a_png_of_256_pixels() -> None:
     start = (FOLDER / "brand" / "icon.png").read_bytes()[:24]
     assert start[:8] == b"\x89PNG\r\n\x1a\n"

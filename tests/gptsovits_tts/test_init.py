@@ -7,11 +7,13 @@ import pytest
 from aiohttp.test_utils import TestServer
 from fake_service import FakeService
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+
+from custom_components.gptsovits_tts import async_remove_config_entry_device
 
 SPEECH = "tts.family_voices_speech"
 
@@ -39,13 +41,46 @@ async def test_the_service_is_a_device(
     assert device.sw_version == "0.1.0"
 
 
-@pytest.mark.parametrize(("token", "status"), [("family-only", 200), ("", 503)])
 async def test_setup_is_tried_again_later(
-    hass: HomeAssistant, service: FakeService, entry: MockConfigEntry, token: str, status: int
+    hass: HomeAssistant, service: FakeService, entry: MockConfigEntry
 ) -> None:
-    service.token, service.status = token, status
+    service.status = 503
     assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry.state is ConfigEntryState.SETUP_RETRY
+
+
+async def test_a_token_that_is_refused_is_asked_for(
+    hass: HomeAssistant, service: FakeService, entry: MockConfigEntry
+) -> None:
+    service.token = "family-only"
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_ERROR
+    [flow] = hass.config_entries.flow.async_progress()
+    assert flow["context"]["source"] == SOURCE_REAUTH
+    assert flow["step_id"] == "reauth_confirm"
+
+
+async def test_a_token_that_is_refused_later_is_asked_for(
+    hass: HomeAssistant,
+    service: FakeService,
+    loaded: MockConfigEntry,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    service.token = "family-only"
+    await _next_poll(hass, freezer)
+    [flow] = hass.config_entries.flow.async_progress()
+    assert flow["context"]["source"] == SOURCE_REAUTH
+
+
+async def test_a_device_that_nothing_stands_behind_may_be_deleted(
+    hass: HomeAssistant, loaded: MockConfigEntry, device_registry: dr.DeviceRegistry
+) -> None:
+    [current] = dr.async_entries_for_config_entry(device_registry, loaded.entry_id)
+    stale = device_registry.async_get_or_create(
+        config_entry_id=loaded.entry_id, identifiers={("gptsovits_tts", "a voice of before")}
+    )
+    assert not await async_remove_config_entry_device(hass, loaded, current)
+    assert await async_remove_config_entry_device(hass, loaded, stale)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.ground import LabError, run, say
+from tests.lab.ground import LabError, lab_folder, run, say
 from tests.lab.process import Process, free_port
 
 USER, PASSWORD = "bridge", "p4ss word"
@@ -32,6 +34,51 @@ def provide_mosquitto() -> None:
         raise LabError(f"please install {' and '.join(missing)}, then run this again")
 
 
+def newest_mosquitto() -> list[str]:
+    """The command of a Mosquitto 2.1, unpacked from Debian 14 with its libraries; not installed.
+
+    Raises:
+        LabError: it cannot be had here; says what to do.
+    """
+    root = lab_folder() / "mosquitto-2.1"
+    if not root.exists():
+        if os.geteuid() or not shutil.which("apt-get"):
+            raise LabError("unpacking Mosquitto 2.1 needs Debian and root")
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        if shutil.which("mmdebstrap") is None:
+            run("apt-get", "-qq", "update", env=quiet)
+            run(
+                "apt-get",
+                "-qq",
+                "install",
+                "-y",
+                "--no-install-recommends",
+                "mmdebstrap",
+                env=quiet,
+            )
+        say("unpacking Mosquitto 2.1 (65 MB, once)")
+        part = Path(tempfile.mkdtemp(dir=lab_folder())) / "root"
+        options = ("--variant=extract", "--include=mosquitto")
+        dated = ("--aptopt", 'Acquire::Check-Valid-Until "false"')
+        run("mmdebstrap", *dated, *options, "forky", part, _mirror(), env=quiet)
+        run(
+            shutil.which("ldconfig", path=_PATH) or "ldconfig", "-r", part
+        )  # not all libraries bring the links to their short names
+        part.rename(root)
+    library = next(root.glob("usr/lib/*-linux-gnu*"))
+    loader = next(library.glob("ld-linux-*.so.*"))
+    return [str(loader), "--library-path", str(library), str(root / "usr/sbin/mosquitto")]
+
+
+def _mirror() -> str:
+    """Where this machine has its Debian packages from."""
+    found = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian").split()
+    archives = sorted(each for each in set(found) if not each.rstrip("/").endswith("security"))
+    if not archives:
+        raise LabError("unpacking Mosquitto 2.1 needs a Debian mirror among apt's sources")
+    return archives[0]
+
+
 class Broker:
     """A Mosquitto on a port of its own, with its settings and state in a folder.
 
@@ -40,11 +87,19 @@ class Broker:
         password: whether it asks for `USER` and `PASSWORD`.
         tls: whether it speaks TLS, with a certificate of the authority in `authority`.
         extra: further lines of its settings.
+        program: the command that starts it; the machine's own Mosquitto where none is given.
     """
 
     def __init__(
-        self, folder: Path, *, password: bool = False, tls: bool = False, extra: str = ""
+        self,
+        folder: Path,
+        *,
+        password: bool = False,
+        tls: bool = False,
+        extra: str = "",
+        program: Sequence[str] = (),
     ) -> None:
+        self._program = list(program) or [shutil.which("mosquitto", path=_PATH) or "mosquitto"]
         self.folder = folder
         self.port = free_port()
         self.authority = folder / "ca.crt"
@@ -73,9 +128,8 @@ class Broker:
 
     def start(self) -> None:
         """Start it, on the same port and with the state that it kept."""
-        program = shutil.which("mosquitto", path=_PATH) or "mosquitto"
         log = self.folder / "mosquitto.log"
-        self._process = Process("Mosquitto", program, "-c", self._settings, log=log)
+        self._process = Process("Mosquitto", *self._program, "-c", self._settings, log=log)
         self._process.wait_for("port", self._listens, 60)
 
     def stop(self) -> None:
@@ -119,4 +173,4 @@ def _certificates(folder: Path) -> None:
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
 
-_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"))

@@ -16,7 +16,7 @@ _HOME_DOMAINS = (
     *("ai_task", "analytics", "api", "application_credentials", "backup", "camera", "config"),
     *("conversation", "diagnostics", "frontend", "hardware", "hassio", "infrared", "labs"),
     *("marketplace", "media_player", "media_source", "mpd", "mqtt", "network", "onboarding"),
-    *("person", "radio_frequency", "stream", "system_health", "tts"),
+    *("person", "radio_frequency", "stream", "system_health", "tts", "wyoming"),
 )
 _KIT_DOMAINS = ("media_source", "tts")
 

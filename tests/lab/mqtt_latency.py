@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
@@ -23,52 +23,58 @@ from service import app
 from service.clips import ClipShelf
 from service.config import Settings
 from service.jobs import Utterance
+from service.rung_worker import Cancelled
 from tests.lab.broker import Broker, provide_mosquitto
 from tests.lab.mqtt_client import Visitor
 
 RATE = 24_000
 SENTENCE = 2.0  # seconds of audio
-SYNTHESIS = 0.02  # seconds that making it takes
+PIECES = 2  # that it comes in; a model's are of about a second
+SYNTHESIS = 0.04  # seconds that making it takes
 PAUSE = 0.05  # seconds between an answer and the next request
 
 
-class TimedShelf(ClipShelf):
-    """Notes how long writing a clip's file took."""
+class KnownShelf(ClipShelf):
+    """The one that the service made last."""
 
-    took = 0.0
+    latest: ClipShelf
 
-    def put(self, chunks: Sequence[AudioChunk], name: str, sample_rate: int) -> str:
-        """As `ClipShelf`."""
-        began = perf_counter()
-        try:
-            return super().put(chunks, name, sample_rate)
-        finally:
-            TimedShelf.took = perf_counter() - began
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        KnownShelf.latest = self
 
 
 class TimedVoice:
-    """Makes a tone in a fixed time and notes how long that was."""
+    """Makes a tone in pieces, as a model does, in a fixed time and notes how long that was."""
 
     name = "timed"
     languages = ("en",)
+    patience = None
+    ready = True
+    bounds = None
 
     def __init__(self) -> None:
         self.took = 0.0
 
-    def speak(self, utterance: Utterance) -> Iterator[AudioChunk]:
+    def speaks(self, utterance: Utterance) -> bool:
+        """All of it."""
+        return True
+
+    def speak(self, utterance: Utterance, cancelled: Cancelled) -> Iterator[AudioChunk]:
         """A tone of `SENTENCE` seconds."""
         began = perf_counter()
         tone = np.sin(np.arange(round(RATE * SENTENCE)) * 0.05).astype(np.float32) * 0.3
-        sleep(SYNTHESIS)  # as one waits for a device
-        self.took = perf_counter() - began
-        yield AudioChunk(tone, RATE, last=True)
+        for number, piece in enumerate(np.array_split(tone, PIECES), start=1):
+            sleep(SYNTHESIS / PIECES)  # as one waits for a device
+            self.took = perf_counter() - began
+            yield AudioChunk(piece, RATE, last=number == PIECES)
 
 
 async def measure(requests: int, form: str, folder: Path) -> tuple[list[float], list[float]]:
     """What each of a number of requests took, one after the other, in milliseconds.
 
     Returns:
-        Times beyond the synthesis, and times beyond the synthesis and the writing of the clip.
+        Times beyond the synthesis until `said` is heard, and until the clip can be fetched.
     """
     broker = Broker(folder / "broker")
     voice = TimedVoice()
@@ -83,7 +89,7 @@ async def measure(requests: int, form: str, folder: Path) -> tuple[list[float], 
         if message.topic in ("gptsovits/status", "gptsovits/said"):
             loop.call_soon_threadsafe(heard.put_nowait, perf_counter())
 
-    beyond, door = [], []
+    said, fetched = [], []
     try:
         with Visitor(broker.port, listen) as visitor:
             await runner.setup()
@@ -92,14 +98,17 @@ async def measure(requests: int, form: str, folder: Path) -> tuple[list[float], 
             for number in range(requests):
                 began = perf_counter()
                 visitor.say(text=f"Number {number}.", format=form)
-                took = await heard.get() - began - voice.took
-                beyond.append(took * 1000)
-                door.append((took - TimedShelf.took) * 1000)
+                answered = await heard.get()
+                file = visitor.on("gptsovits/said")[-1]["url"].rpartition("/")[2]
+                await asyncio.to_thread(KnownShelf.latest.path, file)
+                ends = (answered, perf_counter())
+                for times, end in zip((said, fetched), ends, strict=True):
+                    times.append((end - began - voice.took) * 1000)
                 await asyncio.sleep(PAUSE)
     finally:
         await runner.cleanup()
         broker.stop()
-    return sorted(beyond), sorted(door)
+    return sorted(said), sorted(fetched)
 
 
 def main() -> None:
@@ -107,8 +116,8 @@ def main() -> None:
     logging.basicConfig(level="ERROR")
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     provide_mosquitto()
-    app.ClipShelf = TimedShelf  # type: ignore[misc]
-    print(f"{requests} requests, milliseconds beyond      synthesis         and the clip's file")
+    app.ClipShelf = KnownShelf  # type: ignore[misc]
+    print(f"{requests} requests, ms beyond synthesis      to `said`           to the whole clip")
     print("                                   median    p95  worst  median    p95  worst")
     for form in ("wav", "mp3", "opus"):
         with tempfile.TemporaryDirectory(prefix="mqtt-") as name:

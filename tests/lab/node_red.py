@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import tempfile
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +19,57 @@ PALETTE = REPOSITORY / "node-red-contrib-gptsovits"
 _OLDEST_NODE = (18, 5)
 
 
-def provide_node_red() -> Path:
-    """The `node_modules` with Node-RED and its test helper; npm installs it when missing.
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One Node-RED and the Node.js that runs it.
+
+    Attributes:
+        node: the Node.js program.
+        modules: the `node_modules` that Node-RED is in.
+    """
+
+    node: str
+    modules: Path
+
+
+def node_red_4() -> Lane:
+    """Node-RED 4 on this machine's Node.js, with the test helper; npm installs it when missing.
 
     Raises:
         LabError: Node.js or npm is missing or too old; says what to install.
     """
     _check_node()
     wanted = json.loads((PALETTE / "package.json").read_text())["devDependencies"]
-    folder = lab_folder() / "node-red"
+    return Lane("node", _installed("node-red", **wanted))
+
+
+def node_red_5() -> Lane:
+    """Node-RED 5 on Node.js 24, which npm brings too; both are installed when missing.
+
+    Raises:
+        LabError: as `node_red_4`.
+    """
+    _check_node()
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    node = f"node-linux-{machine}"
+    modules = _installed("node-red-5", **{"node-red": "5.0.7", node: "24.21.0"})
+    return Lane(str(modules / node / "bin" / "node"), modules)
+
+
+LANES = {"4": node_red_4, "5": node_red_5}
+
+
+def _installed(name: str, **packages: str) -> Path:
+    """The `node_modules` of some packages, installed once."""
+    folder = lab_folder() / name
     stamp = folder / "installed"
-    if not stamp.exists() or stamp.read_text() != json.dumps(wanted):
-        packages = [f"{name}@{version}" for name, version in wanted.items()]
-        say(f"installing {' and '.join(packages)} (half a minute, once)")
+    if not stamp.exists() or stamp.read_text() != json.dumps(packages):
+        wanted = [f"{package}@{version}" for package, version in packages.items()]
+        say(f"installing {' and '.join(wanted)} (half a minute, once)")
         folder.mkdir(exist_ok=True)
         (folder / "package.json").write_text('{"private": true}')
-        run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *packages, cwd=folder)
-        stamp.write_text(json.dumps(wanted))
+        run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *wanted, cwd=folder)
+        stamp.write_text(json.dumps(packages))
     return folder / "node_modules"
 
 
@@ -46,16 +82,55 @@ def _check_node() -> None:
         raise LabError(f"please install Node.js 18.5 or newer: this is {version}")
 
 
-def run_palette_tests() -> str:
-    """Run the palette's own tests; returns their report.
+def run_palette_tests(lane: str) -> str:
+    """Run the palette's own tests in a lane; returns their report.
 
     Raises:
         LabError: one failed, or Mosquitto is missing; carries the end of the report.
     """
     provide_mosquitto()
     tests = sorted((PALETTE / "test").glob("*.test.js"))
-    modules = {"NODE_PATH": str(provide_node_red())}
-    return run("node", "--test", *tests, cwd=PALETTE, env=modules)
+    place = LANES[lane]()
+    # Where Node-RED comes first, and after it the test helper, which only one lane brings.
+    modules = os.pathsep.join((str(place.modules), str(node_red_4().modules)))
+    return run(place.node, "--test", *tests, cwd=PALETTE, env={"NODE_PATH": modules})
+
+
+def scorecard() -> dict[str, Any]:
+    """What `node-red-dev validate` says of the palette: each test by its code.
+
+    Raises:
+        LabError: it could not be run to its end.
+    """
+    modules = _installed("node-red-dev", **{"node-red-dev": "0.1.6"})
+    with tempfile.TemporaryDirectory(dir=lab_folder()) as name:
+        folder = Path(name)
+        (folder / "offline.js").write_text(_NO_CATALOGUE)
+        card = folder / "card.json"
+        program = modules / "node-red-dev" / "bin" / "run"
+        preload = {"NODE_OPTIONS": f"--require {folder / 'offline.js'}"}
+        run("node", program, "validate", "-p", PALETTE, "-o", card, cwd=folder, env=preload)
+        found: dict[str, Any] = json.loads(card.read_text())
+    return found
+
+
+# The catalogue of Node-RED's site, in which names are looked up, is not asked: a test needs no
+# network but the package registries.
+_NO_CATALOGUE = """\
+const Module = require("module");
+const load = Module._load;
+Module._load = function (name, ...rest) {
+    const found = load.call(this, name, ...rest);
+    if (name === "axios" && !found.offline) {
+        const get = found.get.bind(found);
+        found.offline = true;
+        const empty = { status: 200, data: { modules: [] } };
+        found.get = async (url, ...more) =>
+            String(url).includes("catalogue") ? empty : get(url, ...more);
+    }
+    return found;
+};
+"""
 
 
 class NodeRed(Process):
@@ -64,10 +139,11 @@ class NodeRed(Process):
     Args:
         folder: for its settings, flows and log.
         language: of its texts.
+        lane: a key of `LANES`.
     """
 
-    def __init__(self, folder: Path, language: str = "en-US") -> None:
-        modules = provide_node_red()
+    def __init__(self, folder: Path, language: str = "en-US", lane: str = "4") -> None:
+        place = LANES[lane]()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         package = json.loads((PALETTE / "package.json").read_text())["name"]
@@ -83,12 +159,12 @@ class NodeRed(Process):
             "credentialSecret": "lab",
             "lang": language,
             "telemetry": {"enabled": False, "updateNotification": False},
-            "editorTheme": {"tours": False},
+            "editorTheme": {"tours": False, "palette": {"catalogues": []}},
         }
         (folder / "settings.js").write_text(f"module.exports = {json.dumps(settings)};")
-        program = modules / "node-red" / "red.js"
+        program = place.modules / "node-red" / "red.js"
         log = folder / "node-red.log"
-        super().__init__("Node-RED", "node", program, "-u", folder, log=log, cwd=folder)
+        super().__init__("Node-RED", place.node, program, "-u", folder, log=log, cwd=folder)
         try:
             self.wait_for("admin API", self._answers, 60)
         except BaseException:
@@ -99,6 +175,11 @@ class NodeRed(Process):
         """The node sets that it has, each with `module`, `types`, `enabled` and perhaps `err`."""
         found: list[dict[str, Any]] = self._ask("/nodes")
         return found
+
+    def exported(self) -> list[dict[str, Any]]:
+        """All flows as the runtime gives them out."""
+        flows: list[dict[str, Any]] = self._ask("/flows")
+        return flows
 
     def deploy(self, flow: list[dict[str, Any]]) -> None:
         """Replace all flows; what they kept is forgotten."""

@@ -36,7 +36,8 @@ class Played:
 
 
 def provide_programs() -> None:
-    """See that mpd is there, and the ffmpeg that Home Assistant encodes with; apt brings them.
+    """See that mpd is there, the ffmpeg that Home Assistant encodes with, and a compiler for what
+    its wyoming integration needs and nobody has built; apt brings them.
 
     Raises:
         LabError: one is missing and cannot be installed here; says what to do.
@@ -51,7 +52,7 @@ def provide_programs() -> None:
 
 
 def _missing() -> list[str]:
-    return [program for program in ("mpd", "ffmpeg") if shutil.which(program) is None]
+    return [program for program in ("mpd", "ffmpeg", "g++") if shutil.which(program) is None]
 
 
 class Player(Process):
@@ -67,6 +68,19 @@ class Player(Process):
         log = folder / "mpd.log"
         super().__init__("MPD", "mpd", "--no-daemon", "--stderr", settings, log=log)
         self.wait_for("control port", self._status, 60)
+
+    def play(self, url: str) -> None:
+        """Have it fetch an address and play what comes.
+
+        Raises:
+            LabError: it refuses.
+        """
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+            line.sendall(f'clear\nadd "{url}"\nplay\nclose\n'.encode())
+            with line.makefile() as answer:
+                said = answer.read()
+        if "ACK" in said:
+            raise LabError(f"the player does not play {url}: {said}")
 
     def await_announcement(self, since: int, called: float, seconds: float = 60) -> Played:
         """Wait until the player has played something to its end.
@@ -92,6 +106,17 @@ class Player(Process):
     def mark(self) -> int:
         """How many bytes have been played so far."""
         return self.capture.stat().st_size
+
+    def volume(self) -> int:
+        """0 to 100."""
+        return int((self._status() or {}).get("volume", -1))
+
+    def turn(self, volume: int) -> None:
+        """Set the volume, as somebody at the player does."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+            line.sendall(f"setvol {volume}\nclose\n".encode())
+            while line.recv(4096):
+                pass
 
     def _grown(self, since: int) -> bool:
         if error := (self._status() or {}).get("error"):

@@ -63,6 +63,11 @@ class Process:
             self._child.kill()
             self._child.wait()
 
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._child.pid
+
     def signal(self, number: int) -> None:
         """Send the program a signal."""
         self._child.send_signal(number)

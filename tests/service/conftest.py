@@ -12,10 +12,12 @@ import pytest
 from aiohttp import web
 
 from engines.audio import AudioChunk
+from service import steady
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
 from service.jobs import Utterance
+from service.rung_worker import Bounds
 
 RATE = 24_000
 CHUNKS_PER_SENTENCE = 4
@@ -44,6 +46,9 @@ class FakeSynthesizer:
         self.gate.set()
 
     patience: float | None = None
+    bounds: Bounds | None = None
+    ready: bool = True
+    failure: str | None = None
 
     def speaks(self, utterance: Utterance) -> bool:
         return True
@@ -87,6 +92,12 @@ class RunningService:
 
 
 StartService = Callable[..., Awaitable[RunningService]]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not add silence to what a test measures."""
+    monkeypatch.setattr(steady, "PATIENCE", 600.0)
 
 
 @pytest.fixture

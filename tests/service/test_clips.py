@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +11,103 @@ import pytest
 import soundfile
 
 from engines.audio import AudioChunk
+from service import clips
+from service.clip_files import Take
 from service.clips import ClipNotFound, ClipShelf
-from service.errors import ServiceError
+from service.errors import ServiceError, SynthesisFailed
 from service.formats import FORMATS
-from tests.service.conftest import StartService
+from tests.service.conftest import StartService, eventually
 
 NOISE = np.random.default_rng(0).uniform(-0.3, 0.3, 24000).astype(np.float32)
 CHUNKS = [AudioChunk(NOISE, 24000), AudioChunk(NOISE[:16000], 32000)]
+ENCODED = [name for name, row in FORMATS.items() if row.container]
+
+
+async def spoken() -> AsyncIterator[AudioChunk]:
+    for chunk in CHUNKS:
+        yield chunk
+
+
+async def record(shelf: ClipShelf, name: str, rate: int = 32000) -> str:
+    return await shelf.record(spoken(), name, rate, "plain")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*/*.part"))
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*/*"))
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "pcm"])
-def test_a_clip_is_a_complete_file(tmp_path: Path, name: str) -> None:
+async def test_a_clip_is_a_complete_file(tmp_path: Path, name: str) -> None:
     shelf = ClipShelf(tmp_path)
-    path = shelf.path(shelf.put(CHUNKS, name, 32000, "plain"))
+    path = await asyncio.to_thread(shelf.path, await record(shelf, name))
     samples, rate = soundfile.read(path)
     assert len(samples) / rate == pytest.approx(1.5, abs=0.01)
     assert np.sqrt(np.mean(np.square(samples))) > 0.1
+    assert left(tmp_path) == [path.name]
 
 
-def test_a_pcm_clip_is_bare_samples(tmp_path: Path) -> None:
+async def test_a_pcm_clip_is_bare_samples(tmp_path: Path) -> None:
     shelf = ClipShelf(tmp_path)
-    assert shelf.path(shelf.put(CHUNKS, "pcm", 16000, "plain")).stat().st_size == 1.5 * 32000
+    path = shelf.path(await record(shelf, "pcm", 16000))
+    assert path.stat().st_size == 1.5 * 32000
+
+
+async def test_a_clip_is_written_while_it_is_spoken(tmp_path: Path) -> None:
+    shelf = ClipShelf(tmp_path)
+    sizes = []
+
+    async def slowly() -> AsyncIterator[AudioChunk]:
+        for chunk in CHUNKS:
+            yield chunk
+            sizes.append(_size(tmp_path))
+
+    await shelf.record(slowly(), "pcm", 24000, "plain")
+    assert sizes[0] == 2 * 24000
+
+
+@pytest.mark.parametrize("name", ENCODED)
+async def test_a_clip_outlives_the_end_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("service.clip_files.Take._end_encoding", lambda take: None)
+    killed = ClipShelf(tmp_path)
+    file = await record(killed, name)
+    again = ClipShelf(tmp_path)
+    samples, rate = soundfile.read(again.path(file))
+    assert len(samples) / rate == pytest.approx(1.5, abs=0.01)
+    assert again.path(file).name == file
+
+
+async def test_what_could_not_be_encoded_is_encoded_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("service.clip_files.Take._encode", _full)
+        shelf = ClipShelf(tmp_path)
+        file = await record(shelf, "opus")
+        await asyncio.to_thread(shelf.path, file)
+    assert soundfile.info(shelf.path(file)).duration == pytest.approx(1.5, abs=0.01)
+
+
+def _full(take: Take, samples: object) -> None:
+    take._failure = OSError("the disk is full")
+
+
+@pytest.mark.parametrize("name", ["wav", "opus"])
+async def test_nothing_stays_of_what_breaks_off(tmp_path: Path, name: str) -> None:
+    shelf = ClipShelf(tmp_path)
+
+    async def breaks() -> AsyncIterator[AudioChunk]:
+        yield CHUNKS[0]
+        raise SynthesisFailed("it broke")
+
+    with pytest.raises(SynthesisFailed):
+        await shelf.record(breaks(), name, 32000, "plain")
+    await eventually(lambda: left(tmp_path) == [])
 
 
 @pytest.mark.parametrize(
@@ -43,21 +119,52 @@ def test_only_its_own_names_are_looked_up(tmp_path: Path, file: str) -> None:
         ClipShelf(tmp_path).path(file)
 
 
-def test_a_clip_goes_when_its_time_is_over(tmp_path: Path) -> None:
+async def test_a_clip_goes_when_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(clips, "monotonic", lambda: clock)
+    earlier = await record(ClipShelf(tmp_path), "wav")
     shelf = ClipShelf(tmp_path, lifetime=60)
-    old = shelf.path(shelf.put(CHUNKS, "wav", 16000, "plain"))
-    past = time.time() - 61
-    os.utime(old, (past, past))
+    clock += 30
+    old = shelf.path(await record(shelf, "wav"))
+    long_ago = 1.0  # whatever the clock on the wall was set to
+    os.utime(old, (long_ago, long_ago))
+    assert shelf.path(earlier)
+    clock += 31
+    with pytest.raises(ClipNotFound):
+        shelf.path(earlier)
+    assert shelf.path(old.name)
+    clock += 30
     with pytest.raises(ClipNotFound):
         shelf.path(old.name)
-    new = shelf.put(CHUNKS, "wav", 16000, "plain")
-    assert [path.name for path in tmp_path.glob("*/*")] == [new]
+    new = await record(shelf, "wav")
+    assert left(tmp_path) == [new]
 
 
-def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
+async def test_a_long_announcement_is_not_swept_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(clips, "monotonic", lambda: clock)
+    shelf = ClipShelf(tmp_path, lifetime=60)
+
+    async def slowly() -> AsyncIterator[AudioChunk]:
+        nonlocal clock
+        yield CHUNKS[0]
+        clock += 100
+        await record(shelf, "wav")
+        yield CHUNKS[1]
+
+    file = await shelf.record(slowly(), "opus", 32000, "plain")
+    path = await asyncio.to_thread(shelf.path, file)
+    assert soundfile.info(path).duration == pytest.approx(1.5, abs=0.01)
+
+
+async def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "clips").write_text("a file where the folder should be")
     with pytest.raises(ServiceError, match="cannot be written"):
-        ClipShelf(tmp_path / "clips").put(CHUNKS, "wav", 16000, "plain")
+        await record(ClipShelf(tmp_path / "clips"), "wav")
 
 
 async def test_players_fetch_a_clip_as_they_like(start_service: StartService) -> None:

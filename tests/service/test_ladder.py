@@ -20,7 +20,7 @@ from service.config import Settings
 from service.errors import LanguageUnavailable, SynthesisFailed, TextRefused
 from service.jobs import Utterance
 from service.ladder import Fallback, Ladder
-from service.rung_worker import RungSlow
+from service.rung_worker import Bounds, RungSlow
 
 CHUNK = AudioChunk(np.full(12000, 0.1, np.float32), 24000)
 WORDS = Utterance("Hello.", "mum", "en")
@@ -34,11 +34,15 @@ class FakeRung:
         name: str,
         *script: AudioChunk | Exception | threading.Event,
         patience: float | None = None,
+        bounds: Bounds | None = None,
         voices: tuple[str, ...] = ("mum", ""),
     ) -> None:
         self.name = name
         self.languages = ("en", name)
         self.patience = patience
+        self.bounds = bounds
+        self.ready = True
+        self.failure: str | None = None
         self.script = script
         self.voices = voices
         self.asked = 0

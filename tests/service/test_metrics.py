@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
+from service import jobs
+from tests.service.conftest import (
+    CHUNK_SECONDS,
+    CHUNKS_PER_SENTENCE,
+    FakeSynthesizer,
+    RunningService,
+    StartService,
+    eventually,
+)
 
 
 async def read(service: RunningService) -> dict[tuple[str, ...], float]:
@@ -39,11 +50,53 @@ async def test_every_request_is_counted_by_how_it_ended(
     assert values["speech_audio_seconds_total", "cache"] > 0.3
     assert values["speech_first_audio_seconds_count", "cache"] == 1
     assert values["speech_real_time_factor_count", "cache"] == 1
+    assert values["speech_cancels_total", "left"] == 1
+    assert values[("speech_cache_hits_total",)] == 1
+    assert values[("speech_cache_misses_total",)] == 3
+    assert values["speech_queue_wait_seconds_count", "normal"] == 4  # the self-test is one
     assert values[("speech_queue_depth",)] == 0
     assert values[("speech_cache_bytes",)] > 100
+
+
+async def test_waiting_and_expiry_are_counted(
+    start_service: StartService, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service()
+    synthesizer.gate.clear()
+    first = asyncio.create_task(service.post(input="One.").__aenter__())
+    await asyncio.to_thread(synthesizer.waiting.wait, 60)
+    late = asyncio.create_task(service.post(input="Two.", expires=50).__aenter__())
+    patient = asyncio.create_task(service.post(input="Three.", priority="alert").__aenter__())
+    await eventually(lambda: service.queue_depth() == 3)
+    now = jobs.monotonic
+    monkeypatch.setattr(jobs, "monotonic", lambda: now() + 100)
+    synthesizer.gate.set()
+    assert [(await task).status for task in (first, late, patient)] == [200, 504, 200]
+    for task in (first, patient):
+        await (await task).read()
+    await eventually(lambda: service.queue_depth() == 0)
+    values = await read(service)
+    assert values["speech_cancels_total", "expired"] == 1
+    assert values["speech_queue_wait_seconds_count", "alert"] == 1
+    assert values["speech_queue_wait_seconds_sum", "alert"] >= 100
+    assert values["speech_queue_wait_seconds_sum", "normal"] < 100
 
 
 async def test_metrics_need_the_token(start_service: StartService) -> None:
     service = await start_service(token="secret")
     async with service.session.get(f"{service.url}/metrics") as response:
         assert response.status == 401
+
+
+async def test_health_tells_how_the_latest_answer_went(start_service: StartService) -> None:
+    service = await start_service()
+    before = service.health.last()
+    async with service.post(input="Hello there.", response_format="pcm") as response:
+        assert await response.read()
+    await eventually(lambda: service.health.last() is not before)
+    async with service.session.get(f"{service.url}/health") as response:
+        last = (await response.json())["last"]
+    assert last.keys() == {"rung", "first_audio", "seconds"}
+    assert last["rung"] == "fake"
+    assert last["first_audio"] > 0
+    assert last["seconds"] == pytest.approx(CHUNKS_PER_SENTENCE * CHUNK_SECONDS)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from engines.audio import load_recording
+from engines.audio import Recording, load_recording
 from engines.errors import CheckpointError, DeviceError
 from engines.prompt import Enroller
 from engines.synthesizer import Synthesizer
@@ -18,7 +18,7 @@ from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
 from service.model_rung import ModelRung
-from service.voice import Consent, Voice, VoiceFacts
+from service.voice import Consent, Style, Voice, VoiceFacts
 from service.voices import VoiceStore
 from tests.engines.conftest import (  # noqa: F401 - fixtures
     golden,
@@ -96,6 +96,45 @@ async def test_a_cloned_voice_speaks_and_is_kept(
     assert (await again.say("Good night.", voice=mum.id))[1] == "onnxruntime"
 
 
+async def test_how_it_is_drawn_is_part_of_what_is_kept(start: Start, mum: Voice) -> None:
+    service = await start()
+    drawn = [
+        {},
+        {"seed": 0},
+        {"seed": 1},
+        {"seed": 1},
+        {"seed": 1, "temperature": 0.5},
+        {"top_k": 1},
+    ]
+    heard = [(await service.say("Dinner is ready.", voice=mum.id, **fields))[1] for fields in drawn]
+    cloned = "onnxruntime"
+    assert heard == [cloned, "cache", cloned, "cache", cloned, cloned]
+    # The plain voice draws nothing.
+    assert [(await service.say("Hi.", **fields))[1] for fields in drawn[:3]] == [
+        "plain",
+        *["cache"] * 2,
+    ]
+
+
+async def test_a_style_is_spoken_from_its_own_reference(
+    start: Start, tmp_path: Path, mum: Voice
+) -> None:
+    style = Style("happy", "en", "How wonderful!", FACTS.created, Consent("Mum", "2026", "Yes."))
+    recording = load_recording(REFERENCE)
+    other = Recording(recording.samples[::-1].copy(), recording.sample_rate)
+    store = VoiceStore(tmp_path / "voices", ("en",), "1", "plain", lambda voice: None)
+    store.add_style(mum.id, style, other)
+    service = await start()
+    rungs = [
+        (await service.say("Dinner is ready.", voice=mum.id, **fields))[1]
+        for fields in ({}, {"style": "happy"}, {"style": "Happy"}, {})
+    ]
+    assert rungs == ["onnxruntime", "onnxruntime", "cache", "cache"]
+    prompts = [path.read_bytes() for path in (tmp_path / "voices" / mum.id).glob("*prompt-*.npz")]
+    assert len(set(prompts)) == 2
+    assert (await service.say("Hi.", voice=mum.id, style="sad"))[0] == 404
+
+
 async def test_the_plain_voice_stays_with_its_rung(start: Start) -> None:
     service = await start()
     assert (await service.say("Dinner is ready."))[1] == "plain"
@@ -139,8 +178,7 @@ async def test_another_model_is_another_sound(tmp_path: Path, mum: Voice) -> Non
             "1",
             "plain",
             lambda voice: None,
-            cloned_rung="onnxruntime",
-            cloned_version=identity,
+            cloned=lambda voice, facts, identity=identity: ("onnxruntime", identity),
         )
         .get(mum.id)
         .revision
@@ -155,7 +193,7 @@ def test_a_folder_that_is_no_model_is_refused_at_the_start(tmp_path: Path) -> No
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_and_stood_in_for(
-    tmp_path: Path, start: Start, mum: Voice, monkeypatch: pytest.MonkeyPatch
+    start: Start, mum: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:
         raise CheckpointError("the weights are damaged")
@@ -163,11 +201,16 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_stood_in_for(
     service = await start()
     health = service.health
     assert (health.rung, health.snapshot()["status"]) == ("onnxruntime", "ok")
-    assert health.model is not None
     monkeypatch.setattr("service.model_rung.open_backend", broken)
-    health.model._synthesizer = None
-    health.model.load(VoiceStore(tmp_path / "voices", ("en",), "1", "plain", lambda voice: None))
+    (rung,) = health.models._rungs.values()
+    assert rung.unload()
+    with pytest.raises(CheckpointError):
+        rung.load()
     told = health.snapshot()
     assert (told["rung"], told["status"], told["model"]["state"]) == ("plain", "degraded", "failed")
     assert told["reason"] == "the weights are damaged"
     assert (await service.say("Dinner is ready.", voice=mum.id))[:2] == (200, "plain")
+    monkeypatch.undo()
+    monkeypatch.setattr("service.model_fleet.RETRY_AFTER", 0.0)
+    await eventually(lambda: ready(health))
+    assert (await service.say("Dinner is ready.", voice=mum.id))[:2] == (200, "onnxruntime")

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
+COMPILED = SOURCES / "compiled"
+"""Where a running service looks for the files."""
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 CLUSTER_ARCHITECTURES = tuple(number for number in ARCHITECTURES if number >= 90)
 FILES = {"t2s_generic": ARCHITECTURES, "t2s_cluster": CLUSTER_ARCHITECTURES}

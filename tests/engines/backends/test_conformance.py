@@ -27,6 +27,7 @@ SIZES = {
     "cache": 40,
     "tokens": 10,
     "frames": 16,
+    "heard": 16,
 }
 GRAPHS = (
     "hubert",

@@ -22,15 +22,15 @@ from engines.graphs import Axis, TensorSpec, graphs
 SIZES = (
     {
         **{"samples": 4000, "speech": 21, "spectrum": 30, "prompt": 7, "phones": 13, "text": 9},
-        **{"slots": 3, "cache": 40, "tokens": 10, "frames": 16},
+        **{"slots": 3, "cache": 40, "tokens": 10, "frames": 16, "heard": 16},
     },
     {
         **{"samples": 9001, "speech": 50, "spectrum": 90, "prompt": 0, "phones": 33, "text": 1},
-        **{"slots": 1, "cache": 141, "tokens": 33, "frames": 66},
+        **{"slots": 1, "cache": 141, "tokens": 33, "frames": 66, "heard": 66},
     },
     {
         **{"samples": 400, "speech": 2, "spectrum": 1, "prompt": 1, "phones": 1, "text": 40},
-        **{"slots": 2, "cache": 31, "tokens": 1, "frames": 1},
+        **{"slots": 2, "cache": 31, "tokens": 1, "frames": 1, "heard": 1},
     },
 )
 GRAPHS = (

@@ -16,6 +16,7 @@ from tests.lab.mqtt_client import Visitor
 from tests.service.conftest import RunningService, StartService, eventually
 
 SAY = "gptsovits/say"
+OFF = {"state": "unavailable", "attributes": {}}
 STATUS, STATE = "gptsovits/status", "gptsovits/state"
 StartHouse = Callable[..., Awaitable[RunningService]]
 
@@ -66,21 +67,41 @@ class HomeAssistant:
     def __init__(self) -> None:
         self.played: list[dict[str, Any]] = []
         self.tokens: list[str] = []
+        self.turned: list[float] = []
         self.status = 200
+        self.awake: dict[str, Any] | None = None  # what the kitchen is once it plays
+        self.volume_status = 200
+        self.kitchen: dict[str, Any] = {"state": "idle", "attributes": {"volume_level": 0.2}}
         app = web.Application()
         app.router.add_get("/api/states/{player}", self._state)
         app.router.add_post("/api/services/media_player/play_media", self._play)
+        app.router.add_post("/api/services/media_player/volume_set", self._turn)
+        app.router.add_post("/api/services/homeassistant/update_entity", self._look)
         self.server = TestServer(app)
 
+    @property
+    def volume(self) -> float:
+        return float(self.kitchen["attributes"]["volume_level"])
+
     async def _state(self, request: web.Request) -> web.Response:
-        states = {"media_player.kitchen": "idle", "media_player.attic": "unavailable"}
+        states = {"media_player.kitchen": self.kitchen, "media_player.attic": OFF}
         state = states.get(request.match_info["player"])
-        return web.json_response({"state": state}, status=200 if state else 404)
+        return web.json_response(state or {}, status=200 if state else 404)
 
     async def _play(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers["Authorization"])
         self.played.append(await request.json())
+        self.kitchen = self.awake or self.kitchen
         return web.json_response([], status=self.status)
+
+    async def _look(self, request: web.Request) -> web.Response:
+        return web.json_response([])
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        level = (await request.json())["volume_level"]
+        self.turned.append(level)
+        self.kitchen["attributes"] = {"volume_level": level}
+        return web.json_response([], status=self.volume_status)
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import asyncio
 import base64
 import io
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
 
+from service.mqtt_setup import make_bridge
 from tests.lab.broker import PASSWORD, USER, Broker
 from tests.lab.mqtt_client import Visitor
 from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
@@ -19,7 +21,6 @@ from tests.service.mqtt.conftest import (
     SAY,
     STATE,
     STATUS,
-    HomeAssistant,
     StartHouse,
     answers,
 )
@@ -45,6 +46,19 @@ async def test_fields_reach_the_voice(start_house: StartHouse, visitor: Visitor)
     assert (spoken.text, spoken.language, spoken.speed) == ("Hallo.", "de", 1.5)
     assert said["id"] == "a"
     assert said["url"].endswith(".wav")
+
+
+async def test_chime_silence_and_sampling_reach_the_voice(
+    start_house: StartHouse, visitor: Visitor
+) -> None:
+    house = await start_house()
+    text = "The washing machine is done. Dinner will be ready soon."
+    visitor.say(text=text, chime="ding", lead_in=0.5, pause=1.0, seed=7, fallback="none")
+    [said] = await answers(visitor, 1)
+    first, second = house.synthesizer.said
+    assert (first.sampling.seed, second.fallback.name) == (7, "NONE")
+    chime_and_gap = 1.35
+    assert said["seconds"] == pytest.approx(0.5 + chime_and_gap + 0.4 + 1.0 + 0.4, abs=0.05)
 
 
 async def test_a_topic_names_a_voice(start_house: StartHouse, visitor: Visitor) -> None:
@@ -81,10 +95,13 @@ REFUSED = (
     (b"{}", "bad_request", "text"),
     (b'{"text": 5}', "bad_request", "text"),
     (b'{"text": "A.", "id": "\\ud800"}', "bad_request", "id"),
-    (b'{"text": "A.", "volume": 0.5}', "bad_request", "volume: not available"),
-    (b'{"text": "A.", "chime": true}', "bad_request", "chime: not available"),
-    (b'{"text": "A.", "model": "v2"}', "bad_request", "model: not available"),
-    (b'{"text": "A.", "fallback": "none"}', "bad_request", "fallback: not available"),
+    (b'{"text": "A.", "volume": 1.5}', "bad_request", "volume"),
+    (b'{"text": "A.", "volume": NaN}', "bad_request", "volume"),
+    (b'{"text": "A.", "chime": true}', "bad_request", "chime"),
+    (b'{"text": "A.", "chime": "moo"}', "chime_not_found", "dingdong"),
+    (b'{"text": "A.", "fallback": "maybe"}', "bad_request", "fallback"),
+    (b'{"text": "A.", "seed": -1}', "bad_request", "seed"),
+    (b'{"text": "A.", "pause": 9}', "bad_request", "pause"),
     (b'{"text": "A.", "texts": 1}', "bad_request", "texts"),
     (b'{"text": "A.", "players": "light.x"}', "bad_request", "players"),
     (b'{"text": "A.", "priority": "now"}', "bad_request", "priority"),
@@ -234,63 +251,6 @@ async def _speech(house: RunningService) -> bytes:
         return await answer.read()
 
 
-async def test_players_are_asked_to_play(
-    start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
-) -> None:
-    url = str(home_assistant.server.make_url("/"))
-    await start_house(
-        home_assistant_url=url, home_assistant_token="s3cret", mqtt_players="media_player.kitchen"
-    )
-    visitor.say(text="One.", id="named", players=["media_player.kitchen"])
-    visitor.say(text="One.", id="default")
-    visitor.say(text="One.", id="nobody", players=[])
-    named, default, nobody = await answers(visitor, 3)
-    assert home_assistant.tokens == ["Bearer s3cret"] * 2
-    assert home_assistant.played == [
-        {
-            "entity_id": ["media_player.kitchen"],
-            "media_content_id": each["url"],
-            "media_content_type": "music",
-            "announce": True,
-        }
-        for each in (named, default)
-    ]
-    assert nobody["players"] == []
-
-
-@pytest.mark.parametrize(
-    ("player", "status", "code"),
-    [
-        ("media_player.moon", 200, "player_not_found"),
-        ("media_player.attic", 200, "player_not_found"),
-        ("media_player.kitchen", 401, "player_failed"),
-        ("media_player.kitchen", 500, "player_failed"),
-    ],
-)
-async def test_a_player_that_does_not_play_is_a_failure(
-    start_house: StartHouse,
-    visitor: Visitor,
-    home_assistant: HomeAssistant,
-    player: str,
-    status: int,
-    code: str,
-) -> None:
-    home_assistant.status = status
-    await start_house(home_assistant_url=str(home_assistant.server.make_url("/")))
-    visitor.say(text="One.", players=player)
-    [failed] = await answers(visitor, 1)
-    assert failed["code"] == code
-
-
-async def test_a_home_assistant_that_is_away_is_a_failure(
-    start_house: StartHouse, visitor: Visitor
-) -> None:
-    await start_house(home_assistant_url="http://127.0.0.1:1")
-    visitor.say(text="One.", players="media_player.kitchen")
-    [failed] = await answers(visitor, 1)
-    assert failed["code"] == "player_failed"
-
-
 async def test_home_assistant_is_told_on_connection_and_on_its_birth(
     start_house: StartHouse, visitor: Visitor
 ) -> None:
@@ -301,7 +261,7 @@ async def test_home_assistant_is_told_on_connection_and_on_its_birth(
     visitor.publish("homeassistant/status", "online")
     await eventually(lambda: len(visitor.on(config)) == 2)
     await eventually(lambda: visitor.on(STATUS) == ["online", "online"])
-    calm = {"queue": 0, "rung": "fake", "voice": "plain", "latency": None}
+    calm = {"queue": 0, "rung": "fake", "voice": "plain", "model": "auto", "latency": None}
     await eventually(lambda: visitor.on(STATE)[-1] == calm)
 
 
@@ -316,6 +276,26 @@ async def test_the_chosen_voice_is_kept(
     visitor.publish(SAY, "One.")
     _, said = sorted(await answers(visitor, 2), key=lambda each: "url" in each)
     assert said["voice"] == "plain"
+
+
+async def test_the_chosen_model_is_kept_while_it_is_there(
+    start_house: StartHouse, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ["amy-v2"]
+    monkeypatch.setattr("service.app.make_bridge", partial(make_bridge, models=lambda: models))
+    house = await start_house()
+    visitor.publish("gptsovits/model/set", "amy-v4")
+    [failed] = await answers(visitor, 1)
+    assert (failed["code"], failed["param"]) == ("bad_request", "model")
+    visitor.publish("gptsovits/model/set", "amy-v2")
+    await eventually(lambda: visitor.on(STATE)[-1]["model"] == "amy-v2")
+    await house.stop()
+    seen = visitor.count(STATE)
+    await start_house()
+    await eventually(lambda: visitor.count(STATE) > seen)
+    assert visitor.on(STATE)[-1]["model"] == "amy-v2"
+    models.clear()
+    await eventually(lambda: visitor.on(STATE)[-1]["model"] == "auto")
 
 
 async def test_leaving_is_told(

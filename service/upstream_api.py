@@ -1,0 +1,144 @@
+"""GPT-SoVITS's own door, `/tts`: clients of its `api_v2.py` change nothing but the port.
+
+The one difference: what they name as their reference is no file to open, but a voice of this house.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from aiohttp import web
+
+from engines import SamplingError
+from service.errors import Busy, ServiceError, VoiceNotFound
+from service.formats import Encoder, Format
+from service.http_audio import answer_headers, stream_answer
+from service.requests import encoded, read_json
+from service.speech import Speech, SpeechRequest
+from service.upstream_fields import (
+    Refused,
+    Unreadable,
+    UpstreamRequest,
+    read_fields,
+    reference_names,
+)
+from service.voice import folded
+from service.voices import VoiceStore
+
+_FORMATS = {
+    "wav": Format("audio/wav"),
+    "raw": Format("audio/raw"),
+    "ogg": Format("audio/ogg", "OGG", "VORBIS"),
+}
+
+
+class UpstreamApi:
+    """The routes of `/tts`.
+
+    Args:
+        speech, voices: the parts that answer.
+        sample_rate: rate in Hz of what is sent.
+    """
+
+    def __init__(self, speech: Speech, voices: VoiceStore, sample_rate: int) -> None:
+        self._speech = speech
+        self._voices = voices
+        self._sample_rate = sample_rate
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes, for the application."""
+        # A HEAD would speak for nobody.
+        return [web.get("/tts", self._get, allow_head=False), web.post("/tts", self._post)]
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        return await self._speak(request, dict(request.query))
+
+    async def _post(self, request: web.Request) -> web.StreamResponse:
+        try:
+            given = read_json(await request.read())
+        except ServiceError as error:
+            return _unreadable(Unreadable("body", str(error)))
+        if not isinstance(given, dict):
+            return _unreadable(Unreadable("body", "must be a JSON object"))
+        return await self._speak(request, given)
+
+    async def _speak(self, request: web.Request, given: dict[str, Any]) -> web.StreamResponse:
+        try:
+            asked = read_fields(given)
+            asked.sampling.params(1.0)
+            return await self._answer(request, asked)
+        except Unreadable as error:
+            return _unreadable(error)
+        except Refused as error:
+            return web.json_response({"message": str(error)}, status=400)
+        except SamplingError as error:
+            return _failed(error, "bad_request")
+        except ServiceError as error:
+            # Upstream knows one status; who is asked to come back needs the one that says so.
+            status = error.status if isinstance(error, Busy) or error.status >= 500 else 400
+            return _failed(error, error.code, status, error.headers)
+
+    async def _answer(self, request: web.Request, asked: UpstreamRequest) -> web.StreamResponse:
+        wanted = SpeechRequest(
+            asked.text,
+            voice=self._voice(asked.reference),
+            language=asked.language,
+            speed=asked.speed,
+            door="tts",
+            client=request.remote or "",
+            sampling=asked.sampling,
+            pause=asked.pause,
+        )
+        encoder = Encoder(_FORMATS[asked.media_type], self._sample_rate)
+        wav = asked.media_type == "wav"
+        if asked.streamed:
+            head = wav_header(self._sample_rate, 0) if wav else b""
+            return await stream_answer(request, self._speech, wanted, encoder, head=head)
+        async with self._speech.say(wanted) as speaking:
+            with encoder:
+                body = b"".join([data async for data in encoded(speaking, encoder)])
+        if wav:
+            body = wav_header(self._sample_rate, len(body)) + body
+        return web.Response(body=body, headers=answer_headers(speaking, encoder))
+
+    def _voice(self, reference: str) -> str:
+        """Id of the voice that a reference's path means.
+
+        Raises:
+            VoiceNotFound: there is none; the message names those that there are.
+        """
+        voices = self._voices.all()
+        for name in reference_names(reference):
+            for voice in voices:
+                if folded(name) in (voice.id, folded(voice.name)):
+                    return voice.id
+        known = ", ".join(voice.id for voice in voices[:20])
+        message = f"ref_audio_path: no voice is called {reference[:80]!r}; known are {known}"
+        raise VoiceNotFound(message, param="ref_audio_path")
+
+
+def wav_header(sample_rate: int, size: int) -> bytes:
+    """Header of a mono 16-bit WAV; upstream's streams say 0 bytes of data.
+
+    Args:
+        size: bytes of samples behind it.
+    """
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    return (
+        struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE")
+        + form
+        + struct.pack("<4sI", b"data", size)
+    )
+
+
+def _failed(
+    error: Exception, code: str, status: int = 400, headers: dict[str, str] | None = None
+) -> web.Response:
+    body = {"message": "tts failed", "Exception": str(error), "code": code}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def _unreadable(error: Unreadable) -> web.Response:
+    detail = [{"loc": [error.field], "msg": str(error), "type": "value_error"}]
+    return web.json_response({"message": str(error), "detail": detail}, status=422)
