@@ -1,7 +1,7 @@
 """Speech with its phones and their timing, a few hundred utterances a file.
 
 One `.npz` without pickles. Audio is either 16-bit samples at 32 kHz ("pcm", for files that stay
-where they are made) or Ogg Opus at 24 kHz ("opus", about 18 MB an hour, for files that travel; the
+where they are made) or Ogg Opus at 24 kHz ("opus", about 23 MB an hour, for files that travel; the
 synthesizers give nothing above 12 kHz).
 """
 
@@ -19,7 +19,7 @@ import soxr
 
 RATE = 32_000
 OPUS_RATE = 24_000
-_OPUS_COMPRESSION = 0.82  # libsndfile's scale, 1 is smallest; this is about 40 kbit/s
+_OPUS_COMPRESSION = 0.82  # libsndfile's scale, 1 is smallest; this is about 50 kbit/s
 
 Integers = npt.NDArray[np.int64]
 
