@@ -29,6 +29,7 @@ from service.models_api import ModelsApi
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
+from service.recent import Recent, RecentApi
 from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
@@ -113,12 +114,14 @@ def create_app(
     models.join(ladder, voices, rungs, above)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
     chimes = Chimes(settings.data / "chimes")
+    recent = Recent(keep_text=settings.log_text)
     speech = Speech(
         queue,
         voices,
         cache,
         metrics,
         chimes,
+        recent,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
@@ -145,6 +148,7 @@ def create_app(
         health,
         metrics,
         ModelsApi(models, jobs),
+        RecentApi(recent, health),
         sample_rate=settings.sample_rate,
         token=token,
         transcripts=Transcripts(settings.stt_url) if settings.stt_url else None,
@@ -167,6 +171,7 @@ def create_app(
     discovery = Discovery(
         health.server_id, addresses, {kind: port for kind, port in ports.items() if port}
     )
+
     def model_ids() -> list[str]:
         return [model.id for model in models.store.all()]
 
