@@ -3,7 +3,8 @@
 Exit status 0 after SIGTERM, 1 if it cannot start, 2 for wrong settings, 75 if it wants to be
 started again because a device is lost to this process (`service/restart.py`).
 `python -m service import-voices FOLDER` imports voices instead, `install-model FOLDER` installs a
-model, both also beside a running service.
+model, `doctor` looks for what is wrong, `add-converter` fetches what converts official models; all
+of them also beside a running service.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 from aiohttp import web
 
 from engines.errors import EngineError
+from service import converter, doctor
 from service.app import DOORMAN, RESTART, create_app
-from service.config import ConfigError, Settings, load_settings, supervisor_token
+from service.config import ConfigError, Settings, keep_private, load_settings, supervisor_token
 from service.doorman import PARSER_LIMITS, GuardedSite
 from service.errors import ServiceError
 from service.import_voices import import_voices
@@ -36,7 +38,12 @@ DRAIN_SECONDS = 30.0
 
 def main() -> int:
     """Run the service; returns the process's exit status."""
+    keep_private()
     arguments = sys.argv[1:]
+    if arguments[:1] == ["doctor"]:
+        return doctor.main(arguments[1:])
+    if arguments[:1] == ["add-converter"]:
+        return _add_converter(arguments[1:])
     command = None
     if arguments[:1] and arguments[0] in COMMANDS:
         command = arguments[0]
@@ -104,6 +111,18 @@ async def _installed(folder: Path, jobs: ModelJobs) -> int:
 
 
 COMMANDS = {"import-voices": _import, "install-model": _install}
+
+
+def _add_converter(arguments: list[str]) -> int:
+    try:
+        settings = load_settings(arguments)
+        print("Fetching PyTorch and onnx; this takes minutes.", flush=True)
+        folder = converter.fetch(settings.data)
+    except (ConfigError, converter.ConverterError, OSError) as error:
+        print(f"cannot be fetched: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder} is there: official models can be converted now.")
+    return 0
 
 
 async def _serve(settings: Settings) -> int:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
+from service import converter
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
 from service.chimes import Chimes
@@ -35,6 +36,7 @@ from service.restart import Restarts
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
 from service.supervisor import Supervisor
+from service.supervisor_discovery import SupervisorDiscovery
 from service.transcripts import Transcripts
 from service.voices import VoiceStore
 from service.wake_on_lan import WakeOnLan
@@ -151,6 +153,7 @@ def create_app(
         RecentApi(recent, health),
         sample_rate=settings.sample_rate,
         token=token,
+        ingress=bool(supervisor),
         transcripts=Transcripts(settings.stt_url) if settings.stt_url else None,
     )
     app = api.application()
@@ -212,6 +215,11 @@ def create_app(
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
+        if settings.converter:
+            tasks.append(asyncio.create_task(converter.fetch_in_the_background(settings.data)))
+        if supervisor:
+            told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
+            tasks.append(asyncio.create_task(told.tell()))
         yield
         if joining is not None:
             joining.cancel()

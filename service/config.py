@@ -78,6 +78,9 @@ class Settings:
         vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
         "hub to download models from when asked to; empty: HF_ENDPOINT, or the library's own",
     )
+    converter: bool = _setting(
+        False, vol.Boolean(), "fetch PyTorch at the start, to convert official models"
+    )
     remote_url: str = _setting(
         "",
         vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
@@ -187,6 +190,11 @@ def load_settings(
             settings, home_assistant_url=SUPERVISOR, home_assistant_token=supervisor
         )
     return settings
+
+
+def keep_private() -> None:
+    """Tell ONNX Runtime, before it is imported, to send its maker no statistics of this home."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def supervisor_token(environment: Mapping[str, str] | None = None) -> str:

@@ -43,6 +43,7 @@ class HttpApi:
             answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
+        ingress: whether Home Assistant's Supervisor may pass on requests without the token.
         transcripts: suggests what a recording says, None where nobody can.
     """
 
@@ -60,6 +61,7 @@ class HttpApi:
         *,
         sample_rate: int,
         token: str,
+        ingress: bool = False,
         transcripts: Transcripts | None = None,
     ) -> None:
         self._speech = speech
@@ -73,6 +75,7 @@ class HttpApi:
         self._models = models
         self._recent = recent
         self._token = token
+        self._ingress = ingress
         self._transcripts = transcripts
 
     def application(self) -> web.Application:
@@ -82,7 +85,11 @@ class HttpApi:
             return await stream_speech(request, self._speech, self.encoder)
 
         app = web.Application(
-            middlewares=[trace_requests, errors_as_json, token_check(self._token)],
+            middlewares=[
+                trace_requests,
+                errors_as_json,
+                token_check(self._token, ingress=self._ingress),
+            ],
             client_max_size=MAX_BODY,
         )
         app.on_response_prepare.append(tell_id)

@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
         return _refuse(error.code, str(error))
     except ImportError as error:
         message = (
-            f"{error.name} is not installed here; `script/setup` or the extra `convert` has it"
+            f"{error.name} is not installed here; `script/setup` brings it, in the app or a "
+            "container the option `converter` or `python -m service add-converter`"
         )
         return _refuse("converter_missing", message)
     except MemoryError:

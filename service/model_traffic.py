@@ -13,6 +13,7 @@ from typing import Any
 import voluptuous as vol
 
 from service.durable import write_file
+from service.rules import stands_for
 
 STICKY = ("voice", "request")
 MOST_HISTORY = 20
@@ -108,6 +109,7 @@ def write_traffic(folder: Path, traffic: Traffic) -> None:
     write_file(folder / FILE, json.dumps(document, indent=1).encode())
 
 
+@stands_for(type="number", minimum=0, maximum=MOST_WEIGHT)
 def weight(value: object) -> float:
     """A rule: a number from 0 to a million."""
     if isinstance(value, bool) or not isinstance(value, int | float):

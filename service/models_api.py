@@ -29,7 +29,7 @@ _LIMITS: dict[str, Any] = {
     "sticky": list(STICKY),
     "weights": [0, MOST_WEIGHT],
 }
-_INSTALL = vol.Schema(
+INSTALL = vol.Schema(
     {
         vol.Required("source"): vol.In(["folder", "hub"]),
         vol.Optional("folder"): str,
@@ -39,7 +39,10 @@ _INSTALL = vol.Schema(
         vol.Optional("precision", default="fp32"): vol.In(list(PRECISIONS)),
     }
 )
-_TRAFFIC = vol.Schema(
+UPLOAD = vol.Schema(
+    {vol.Optional("name"): str, vol.Optional("precision", default="fp32"): vol.In(list(PRECISIONS))}
+)
+TRAFFIC = vol.Schema(
     {vol.Required("weights"): {str: weight}, vol.Optional("sticky"): vol.In(list(STICKY))}
 )
 
@@ -96,7 +99,7 @@ class ModelsApi:
         refuse_foreign_page(request)
         if request.content_type == "multipart/form-data":
             return await self._upload(request)
-        fields = check(_INSTALL, read_json(await request.read()), _LIMITS)
+        fields = check(INSTALL, read_json(await request.read()), _LIMITS)
         precision = fields["precision"]
         wanted = "folder" if fields["source"] == "folder" else "version"
         if wanted not in fields:
@@ -158,7 +161,7 @@ class ModelsApi:
 
     async def _put_traffic(self, request: web.Request) -> web.Response:
         refuse_foreign_page(request)
-        fields = check(_TRAFFIC, read_json(await request.read()), _LIMITS)
+        fields = check(TRAFFIC, read_json(await request.read()), _LIMITS)
         await self._fleet.share(fields["weights"], fields.get("sticky"))
         return web.json_response(self._traffic())
 

@@ -6,12 +6,15 @@ The rows below are the routes; a test holds them equal to those of the applicati
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import voluptuous as vol
 
 from service import __version__
 from service.formats import FORMATS
+from service.model_files import UPLOADS
+from service.models_api import INSTALL, TRAFFIC, UPLOAD
 from service.openapi_answers import SCHEMAS
 from service.openapi_schema import Described, described
 from service.requests import PRERENDER, SPEECH
@@ -50,7 +53,8 @@ class Row:
         answer: status and schema of the good answer: a name among `SCHEMAS`, a content type, or
             empty for no body.
         body: the rules of its JSON object.
-        form: the rules of its form beside the file.
+        form: the rules of its form beside the files; with `body`, either is taken.
+        files: names of the form's files, and whether they must be there.
         query: the rules of its query.
         errors: statuses that it may refuse with, beside 401.
         error: schema of those.
@@ -63,6 +67,7 @@ class Row:
     answer: tuple[int, str]
     body: vol.Schema | None = None
     form: vol.Schema | None = None
+    files: Mapping[str, bool] = field(default_factory=lambda: {"file": True})
     query: vol.Schema | None = None
     errors: tuple[int, ...] = ()
     error: str = "Error"
@@ -71,6 +76,9 @@ class Row:
 
 _VOICE = "/v1/voices/{id}"
 _STYLE = _VOICE + "/styles/{style}"
+_MODEL = "/v1/models/{id}"
+_JOB = "/v1/models/jobs/{id}"
+_MODEL_FILES = {name: name in ("t2s", "sovits") for name in UPLOADS}
 ROWS = (
     Row("POST", "/v1/audio/speech", "Speak", (200, AUDIO), body=SPEECH, errors=_SPEAKING),
     Row(
@@ -159,6 +167,40 @@ ROWS = (
         (200, "audio/wav"),
         errors=(404, 409, 507),
     ),
+    Row("GET", "/v1/models", "All models", (200, "Models")),
+    Row(
+        "POST",
+        "/v1/models",
+        "Install a model: from a folder or the hub, or by upload",
+        (202, "Job"),
+        body=INSTALL,
+        form=UPLOAD,
+        files=_MODEL_FILES,
+        errors=(*_CHANGING, 408, 413, 429),
+    ),
+    Row("GET", "/v1/models/traffic", "Who speaks how much", (200, "Traffic")),
+    Row(
+        "PUT",
+        "/v1/models/traffic",
+        "Share the speech among models",
+        (200, "Traffic"),
+        body=TRAFFIC,
+        errors=(*_CHANGING, 413),
+    ),
+    Row("GET", "/v1/models/jobs", "What is being installed", (200, "Jobs")),
+    Row("GET", _JOB, "How far an installation is", (200, "Job"), errors=(404,)),
+    Row("DELETE", _JOB, "Cancel an installation", (200, "Job"), errors=(403, 404)),
+    Row("GET", _MODEL, "A model", (200, "Model"), errors=(404,)),
+    Row("DELETE", _MODEL, "Delete a model", (204, ""), errors=_CHANGING),
+    Row("POST", _MODEL + "/promote", "Give it all speech", (200, "Traffic"), errors=_CHANGING),
+    Row(
+        "POST",
+        _MODEL + "/rollback",
+        "Return to the shares before",
+        (200, "Traffic"),
+        errors=_CHANGING,
+    ),
+    Row("POST", _MODEL + "/unload", "Free its memory", (200, "Model"), errors=_CHANGING),
     Row(
         "GET",
         "/tts",
@@ -192,6 +234,8 @@ ROWS = (
     Row("GET", "/openapi.json", "This description", (200, "application/json"), open=True),
     Row("GET", "/", "The page", (200, "text/html"), open=True),
 )
+_RECORDING = "audio/wav, audio/flac, audio/ogg, audio/mpeg"
+_CHECKPOINT = "application/octet-stream"
 _AUDIO_TYPES = sorted({row.content_type for row in FORMATS.values()} | {"audio/raw"})
 
 
@@ -233,20 +277,25 @@ def _operation(row: Row) -> Described:
         made["parameters"] = parameters
     if row.open:
         made["security"] = []
-    if row.body is not None:
-        made["requestBody"] = _content("application/json", described(row.body))
-    if row.form is not None:
-        form = described(row.form)
-        form["properties"]["file"] = {"type": "string", "contentMediaType": "audio/*"}
-        form["required"] = ["file", *form.get("required", [])]
-        made["requestBody"] = _content("multipart/form-data", form)
-        encoding = {"file": {"contentType": "audio/wav, audio/flac, audio/ogg, audio/mpeg"}}
-        made["requestBody"]["content"]["multipart/form-data"]["encoding"] = encoding
+    if content := _bodies(row):
+        made["requestBody"] = {"required": True, "content": content}
     return made
 
 
-def _content(kind: str, schema: Described) -> Described:
-    return {"required": True, "content": {kind: {"schema": schema}}}
+def _bodies(row: Row) -> Described:
+    made: Described = {}
+    if row.body is not None:
+        made["application/json"] = {"schema": described(row.body)}
+    if row.form is not None:
+        form = described(row.form)
+        kind = _RECORDING if "file" in row.files else _CHECKPOINT
+        for name in row.files:
+            form["properties"][name] = {"type": "string", "contentMediaType": kind.split(",")[0]}
+        needed = [name for name, must in row.files.items() if must]
+        form["required"] = [*needed, *form.get("required", [])]
+        encoding = {name: {"contentType": kind} for name in row.files}
+        made["multipart/form-data"] = {"schema": form, "encoding": encoding}
+    return made
 
 
 def _responses(row: Row) -> dict[str, Described]:

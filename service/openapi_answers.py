@@ -53,6 +53,40 @@ _FINDING = _object(
     limit=_NUMBER,
 )
 
+_MODEL = _object(
+    id=_TEXT,
+    object={"const": "model"},
+    created=_WHOLE,
+    owned_by=_TEXT,
+    name=_TEXT,
+    version=_TEXT,
+    precision=_TEXT,
+    sample_rate=_WHOLE,
+    bytes=_WHOLE,
+    source=_TEXT,
+    state={"enum": ["ready", "loading", "unloaded", "failed"]},
+    reason=_TEXT_OR_NULL,
+    share=_NUMBER,
+)
+_WEIGHTS: Described = {"type": "object", "additionalProperties": _NUMBER}
+_TRAFFIC = _object(
+    weights=_WEIGHTS,
+    sticky={"enum": ["voice", "request"]},
+    before={"anyOf": [_WEIGHTS, {"type": "null"}]},
+)
+_JOB = _object(
+    id=_TEXT,
+    source={"enum": ["upload", "folder", "hub"]},
+    name=_TEXT,
+    state={"enum": ["receiving", "waiting", "running", "done", "failed", "cancelled"]},
+    stage=_TEXT,
+    percent=_NUMBER,
+    message=_TEXT,
+    error={"anyOf": [_object(code=_TEXT, message=_TEXT), {"type": "null"}]},
+    model=_TEXT_OR_NULL,
+    created=_TEXT,
+)
+
 SCHEMAS: dict[str, Described] = {
     "Error": _object(
         error=_object(code=_TEXT, message=_TEXT, param=_TEXT_OR_NULL, limit={}, type=_TEXT)
@@ -83,6 +117,18 @@ SCHEMAS: dict[str, Described] = {
         failed=_list(_object(index=_WHOLE, code=_TEXT, message=_TEXT)),
         finished=_FLAG,
     ),
+    "Model": _MODEL,
+    "Models": _object(
+        object={"const": "list"},
+        data=_list(_MODEL),
+        traffic=_TRAFFIC,
+        jobs=_list(_JOB),
+        incoming=_list(_TEXT),
+        versions=_list(_TEXT),
+    ),
+    "Traffic": _TRAFFIC,
+    "Job": _JOB,
+    "Jobs": _object(jobs=_list(_JOB)),
     "Health": _object(
         id=_TEXT,
         status={"enum": ["loading", "ok", "degraded", "unavailable"]},

@@ -47,6 +47,9 @@ def described(rule: Any) -> Described:
         case vol.Match():
             pattern = re.sub(r"\\Z$", "$", rule.pattern.pattern)
             return {"type": "string", "pattern": pattern if pattern[0] == "^" else f"^{pattern}"}
+        case dict():
+            ((_, values),) = rule.items()  # any names, each with such a value
+            return {"type": "object", "additionalProperties": described(values)}
         case list():
             return {"type": "array", "items": described(rule[0])}
         case None:
