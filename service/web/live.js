@@ -2,18 +2,12 @@
 // It asks again and again: events that are pushed get stuck in Home Assistant's ingress (docs/protocols.md).
 import { byId, call, voices } from "./app.js";
 import { models } from "./models.js";
-import { seconds, showPlot } from "./plot.js";
+import { showPlot } from "./plot.js";
+import { lower, rungName, seconds, upper } from "./words.js";
 
 const LOOK_MS = 1000;
 const LOOK_AFTER_FAILURE_MS = 5000;
 const FEW = 5; // announcements that are shown before somebody asks for more
-const RUNGS = {
-  remote: "Another box",
-  tensorrt: "Cloned voice on the graphics card",
-  onnxruntime: "Cloned voice on the processor",
-  plain: "Plain voice",
-  cache: "Said before",
-};
 const DOORS = { http: "HTTP", tts: "HTTP", websocket: "WebSocket", wyoming: "Wyoming", mqtt: "MQTT" };
 const ENDS = {
   cancelled: "stopped by who asked",
@@ -54,15 +48,14 @@ async function look() {
   }
 }
 
-const rungName = (name) => RUNGS[name] ?? name;
-const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 const modelName = (id) => models.find((model) => model.id === id)?.name ?? id;
-const voiceName = (id) => voices.find((voice) => voice.id === id)?.name ?? id ?? "unknown voice";
+const voiceName = (id) => voices.find((voice) => voice.id === id)?.name ?? id ?? "Unknown voice";
 
 function showLadder({ rungs, rung: speaks }) {
   const speaker = rungs.find(({ name, up }) => up && name === speaks) ?? null;
   const steps = rungs.map((each) => ({
-    name: rungName(each.name) + (each.model ? ` (${modelName(each.model)})` : ""),
+    name: rungName(each.name),
+    model: each.model ? `Model ${modelName(each.model)}` : "",
     ...stateOf(each, each === speaker),
     why: each.up ? "" : each.reason ?? "",
   }));
@@ -90,10 +83,11 @@ function duration(time) {
   return minutes < 2880 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`;
 }
 
-function step({ name, kind, state, why }) {
+function step({ name, model, kind, state, why }) {
   const item = element("li");
   item.dataset.state = kind;
   item.append(element("strong", name), element("span", state, "state"));
+  if (model) item.append(element("span", model, "why"));
   if (why) item.append(element("span", why, "why"));
   return item;
 }
@@ -106,7 +100,7 @@ function showQueue({ depth, limit, speaking }) {
   const waiting = Math.max(0, depth - (speaking ? 1 : 0));
   const wait = waiting === 0 ? "nobody waits" : `${waiting} ${waiting === 1 ? "waits" : "wait"}`;
   const now = speaking ? `${voiceName(speaking.voice)} is speaking (${DOORS[speaking.door] ?? speaking.door}), ${wait}` : wait;
-  put(byId("queue-now"), `${now.charAt(0).toUpperCase()}${now.slice(1)}. There is room for ${limit}.`);
+  put(byId("queue-now"), `${upper(now)}. There is room for ${limit}.`);
 }
 
 async function showAnswers(known) {
@@ -124,15 +118,13 @@ function render() {
   byId("recent-more").textContent = all ? "Show fewer" : `Show all ${answers.length}`;
   byId("recent-more").setAttribute("aria-expanded", String(all));
   byId("recent").tBodies[0].replaceChildren(...answers.slice(0, all ? answers.length : FEW).map(row));
-  if (answers.length) showPlot(answers, rungName);
+  if (answers.length) showPlot(answers);
 }
 
 function row(answer) {
   const line = element("tr");
-  const when = element("td");
   const time = element("time", clock(answer.time));
   time.dateTime = answer.time;
-  when.append(time);
   const who = element("td");
   const by = answer.rung && answer.rung !== "pending" ? lower(rungName(answer.rung)) : null;
   const model = answer.model ? modelName(answer.model) : null;
@@ -140,10 +132,11 @@ function row(answer) {
   const about = [by, model, DOORS[answer.door] ?? answer.door, failed && `request ${answer.id}`];
   who.append(element("span", voiceName(answer.voice), "who"));
   if (answer.text) who.append(element("q", answer.text));
-  who.append(element("span", about.filter(Boolean).join(" · "), "about"));
+  const facts = element("span", "", "about");
+  facts.append(time, ` · ${about.filter(Boolean).join(" · ")}`);
+  who.append(facts);
   if (failed) who.append(element("span", ending(answer), "ending"));
   line.append(
-    when,
     who,
     element("td", answer.first_audio === null ? "none" : seconds(answer.first_audio / 1000), "number"),
     element("td", answer.seconds ? seconds(answer.seconds) : "none", "number"),
@@ -187,5 +180,5 @@ document.addEventListener("visibilitychange", look);
 document.addEventListener("token", look);
 document.addEventListener("voices", render);
 document.addEventListener("models", render);
-addEventListener("resize", () => answers.length && showPlot(answers, rungName));
+addEventListener("resize", () => answers.length && showPlot(answers));
 look();

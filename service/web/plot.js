@@ -1,5 +1,6 @@
 // The latency plot: seconds to the first sound of each answer, a sign for every rung.
 import { byId } from "./app.js";
+import { rungName, seconds } from "./words.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 190;
@@ -18,14 +19,8 @@ const SHAPES = {
 };
 const SIGNS = { plain: "round", onnxruntime: "square", tensorrt: "triangle", remote: "diamond", cache: "bar", failed: "cross" };
 
-// "0.2 s", and two digits only where there would be none.
-export function seconds(value) {
-  if (value >= 10) return `${Math.round(value)} s`;
-  return value < 0.095 ? `${Math.max(0.01, value).toFixed(2)} s` : `${value.toFixed(1)} s`;
-}
-
-// `answers`: the latest first; `nameOf`: what a rung is called.
-export function showPlot(answers, nameOf) {
+// `answers`: the latest first.
+export function showPlot(answers) {
   const svg = byId("plot");
   const width = Math.round(svg.getBoundingClientRect().width) || 600;
   const points = answers.toReversed().map(({ rung, first_audio: first }) => (
@@ -46,11 +41,11 @@ export function showPlot(answers, nameOf) {
     draw("text", { x: width - RIGHT, y: HEIGHT - 5, "text-anchor": "end" }, "now"),
     ...points.flatMap(({ kind, value = 0 }, index) => [
       draw("line", { x1: x(index), x2: x(index), y1: y(0), y2: y(value), class: "stem" }),
-      sign(kind, x(index), y(value), kind === "failed" ? "not spoken" : `${seconds(value)}, ${nameOf(kind)}`),
+      sign(kind, x(index), y(value), kind === "failed" ? "not spoken" : `${seconds(value)}, ${rungName(kind)}`),
     ]),
   );
   const kinds = [...new Set(points.map(({ kind }) => kind))];
-  byId("plot-legend").replaceChildren(...kinds.map((kind) => legend(kind, nameOf)));
+  byId("plot-legend").replaceChildren(...kinds.map(legend));
   const said = summary(values, points.length - values.length);
   svg.setAttribute("aria-label", said);
   byId("plot-said").textContent = said;
@@ -66,11 +61,11 @@ function summary(values, failed) {
   return `Of the last ${sorted.length} answers half were heard within ${half}, all within ${slowest}.${unspoken}`;
 }
 
-function legend(kind, nameOf) {
+function legend(kind) {
   const item = document.createElement("li");
   const svg = draw("svg", { viewBox: "-8 -8 16 16", "aria-hidden": "true" });
   svg.append(sign(kind, 0, 0));
-  item.append(svg, kind === "failed" ? "not spoken" : nameOf(kind));
+  item.append(svg, kind === "failed" ? "not spoken" : rungName(kind));
   return item;
 }
 

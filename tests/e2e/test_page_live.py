@@ -110,7 +110,7 @@ async def test_what_is_spoken_is_seen_while_and_after_it_is_spoken(
     await browser.until("document.querySelectorAll('#recent tbody tr').length === 1")
     await browser.until(text_of("#queue-now") + ".startsWith('Nobody waits')")
     row = await browser.run(text_of("#recent tbody tr"))
-    assert "cloned voice on the graphics card · HTTP" in row
+    assert "cloned voice (graphics card) · HTTP" in row
     assert row.endswith("0.4 s")
     assert "cellar" not in await browser.run("document.body.textContent")
     label = await browser.run("document.getElementById('plot').getAttribute('aria-label')")
