@@ -30,6 +30,7 @@ from service.models_api import ModelsApi
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
+from service.recent import Recent, RecentApi
 from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
@@ -115,12 +116,14 @@ def create_app(
     models.join(ladder, voices, rungs, above)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
     chimes = Chimes(settings.data / "chimes")
+    recent = Recent(keep_text=settings.log_text)
     speech = Speech(
         queue,
         voices,
         cache,
         metrics,
         chimes,
+        recent,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
@@ -147,6 +150,7 @@ def create_app(
         health,
         metrics,
         ModelsApi(models, jobs),
+        RecentApi(recent, health),
         sample_rate=settings.sample_rate,
         token=token,
         ingress=bool(supervisor),

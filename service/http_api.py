@@ -21,6 +21,7 @@ from service.metrics import CONTENT_TYPE_LATEST, Metrics
 from service.models_api import ModelsApi
 from service.openapi import document
 from service.prerender import Prerenderer
+from service.recent import RecentApi
 from service.remote import RELAYED
 from service.requests import PRERENDER, SPEECH, check, read_json, speech_request
 from service.speech import Speech
@@ -38,7 +39,8 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, chimes, prerenderer, health, metrics, models: the parts that answer.
+        speech, voices, clips, chimes, prerenderer, health, metrics, models, recent: the parts that
+            answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
         ingress: whether Home Assistant's Supervisor may pass on requests without the token.
@@ -55,6 +57,7 @@ class HttpApi:
         health: Health,
         metrics: Metrics,
         models: ModelsApi,
+        recent: RecentApi,
         *,
         sample_rate: int,
         token: str,
@@ -70,6 +73,7 @@ class HttpApi:
         self._sample_rate = sample_rate
         self._metrics = metrics
         self._models = models
+        self._recent = recent
         self._token = token
         self._ingress = ingress
         self._transcripts = transcripts
@@ -100,6 +104,7 @@ class HttpApi:
                 web.get("/v1/prerender/{id}", self._get_prerender),
                 *VoicesApi(self._voices, self._health.models.store, self._transcripts).routes(),
                 *self._models.routes(),
+                *self._recent.routes(),
                 *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
                 web.get("/metrics", self._get_metrics),
                 web.get("/openapi.json", self._get_description),

@@ -219,6 +219,8 @@ ROWS = (
         errors=(*_UPSTREAM, 413),
         error="UpstreamError",
     ),
+    Row("GET", "/v1/recent", "The latest answers, without what was said", (200, "Recent")),
+    Row("GET", "/v1/live", "The ladder and the queue at this moment", (200, "Live")),
     Row("GET", "/metrics", "For Prometheus", (200, "text/plain")),
     Row("GET", "/health", "How the service is", (200, "Health"), open=True),
     Row(

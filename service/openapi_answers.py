@@ -139,5 +139,39 @@ SCHEMAS: dict[str, Described] = {
         queue=_object(depth=_WHOLE, limit=_WHOLE),
         uptime=_NUMBER,
     ),
+    "Recent": _object(
+        count=_WHOLE,
+        limit=_WHOLE,
+        answers=_list(
+            _object(
+                id=_TEXT,
+                time=_TEXT,
+                door=_TEXT,
+                outcome=_TEXT,
+                voice=_TEXT_OR_NULL,
+                rung=_TEXT_OR_NULL,
+                model=_TEXT_OR_NULL,
+                first_audio={"type": ["integer", "null"]},
+                seconds=_NUMBER,
+            )
+        ),
+    ),
+    "Live": _object(
+        status={"enum": ["loading", "ok", "degraded", "unavailable"]},
+        rung=_TEXT,
+        reason=_TEXT_OR_NULL,
+        rungs=_list(_object(name=_TEXT, up=_FLAG, reason=_TEXT_OR_NULL, since=_NUMBER_OR_NULL)),
+        queue=_object(
+            depth=_WHOLE,
+            limit=_WHOLE,
+            speaking={
+                "anyOf": [
+                    _object(id=_TEXT, voice=_TEXT, door=_TEXT, seconds=_NUMBER),
+                    {"type": "null"},
+                ]
+            },
+        ),
+        answers=_WHOLE,
+    ),
     "Ready": _object(ready={"const": True}, rung=_TEXT),
 }

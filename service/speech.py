@@ -24,6 +24,7 @@ from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.logs import Trace, current, hide, new_trace, traced
 from service.metrics import LastAnswer, Metrics
+from service.recent import Recent
 from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking, silence
@@ -92,6 +93,7 @@ class Speech:
         language: tag of texts that name none and whose script says nothing.
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
+        recent: remembers what was said.
         choose: the model of a request, given the voice, the model that it names and its id.
     """
 
@@ -102,6 +104,7 @@ class Speech:
         cache: ClipCache,
         metrics: Metrics,
         chimes: Chimes,
+        recent: Recent,
         *,
         language: str = "en",
         max_text: int = 5000,
@@ -113,6 +116,7 @@ class Speech:
         self._cache = cache
         self._metrics = metrics
         self._chimes = chimes
+        self._recent = recent
         self._levels: dict[str, float] = {}  # RMS of a voice's speech, as it was heard last
         self._keeping: dict[Path, asyncio.Task[None]] = {}
         self._language = language
@@ -135,7 +139,7 @@ class Speech:
         with traced(Trace(door.id) if door is not None else new_trace()):
             account = Account(request.door)
             try:
-                async with self._answer(request) as speaking:
+                async with self._answer(request, account) as speaking:
                     account.speaking = speaking
                     yield speaking
                 if speaking.complete:
@@ -145,11 +149,12 @@ class Speech:
                 account.outcome = error.code
                 raise
             finally:
-                account.close(self._metrics)
+                account.close(self._metrics, self._recent)
 
     @contextlib.asynccontextmanager
-    async def _answer(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
+    async def _answer(self, request: SpeechRequest, account: Account) -> AsyncIterator[Speaking]:
         voice = self._voices.get(request.voice)
+        account.voice = voice.id
         self._check(request, voice)
         before = await self._before(request, voice)
         trace = current() or new_trace()
