@@ -66,7 +66,7 @@ class _Rewriting:
         for value in graph.input:
             is_float = value.type.tensor_type.elem_type == TensorProto.FLOAT
             self._kinds[value.name] = "float" if is_float else "other"
-        self._last = _last_products(graph)
+        self._last = last_products(graph)
         self._nodes: list[Any] = []
         self._converted: dict[tuple[str, str], str] = {}
 
@@ -163,7 +163,7 @@ def _made(node: Any, kind: Kind) -> Kind:
     return kind
 
 
-def _last_products(graph: Any) -> set[str]:
+def last_products(graph: Any) -> set[str]:
     """Outputs of the products after which only other operators lead to an output of the graph."""
     makers = {name: node for node in graph.node for name in node.output}
     waiting = [output.name for output in graph.output if not output.name.endswith(_CACHES)]

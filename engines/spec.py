@@ -12,6 +12,10 @@ SYMBOL_COUNTS = {"v1": 322, "v2": 732}
 """Symbol table → number of phones; the second table begins with the first."""
 
 
+SSL_CHANNELS = 768
+"""Width of HuBERT and of the codebook in the official files."""
+
+
 @dataclass(frozen=True, slots=True)
 class VitsSpec:
     """How a VITS decoder turns latent frames into samples.
@@ -91,12 +95,36 @@ SPECS = {
 MELS = {"v3": MelSpec(24000, 1024, 256, 100), "v4": MelSpec(32000, 1280, 320, 100)}
 """Spectrograms of the flow-matching versions."""
 
+OFFICIAL_REPOSITORY = "lj1995/GPT-SoVITS"
+"""Where the official project publishes its pretrained files, on the Hugging Face Hub."""
+
+OFFICIAL_FILES = {
+    "v1": ("s1bert25hz-2kh-longer-epoch=68e-step=50232.ckpt", "s2G488k.pth"),
+    "v2": (
+        "gsv-v2final-pretrained/s1bert25hz-5kh-longer-epoch=12-step=369668.ckpt",
+        "gsv-v2final-pretrained/s2G2333k.pth",
+    ),
+    "v2Pro": ("s1v3.ckpt", "v2Pro/s2Gv2Pro.pth"),
+    "v2ProPlus": ("s1v3.ckpt", "v2Pro/s2Gv2ProPlus.pth"),
+}
+"""Version name → its T2S and its SoVITS file in that repository."""
+
+HUBERT_FILES = ("chinese-hubert-base/config.json", "chinese-hubert-base/pytorch_model.bin")
+BERT_FILES = (
+    "chinese-roberta-wwm-ext-large/config.json",
+    "chinese-roberta-wwm-ext-large/tokenizer.json",
+    "chinese-roberta-wwm-ext-large/pytorch_model.bin",
+)
+SPEAKER_FILES = ("sv/pretrained_eres2netv2w24s4ep4.ckpt",)
+"""The networks that all versions share; the speaker network is for those that embed speakers."""
+
 
 @dataclass(frozen=True, slots=True)
 class VitsConfig:
     """Sizes of one SoVITS network, as its file says (names are the file's).
 
-    `spec_channels`, `phone_count` and `speaker_embedding` come from the weights.
+    `spec_channels`, `phone_count`, `speaker_embedding` and `ssl_channels` (the width of HuBERT and
+    of the codebook) come from the weights.
     """
 
     inter_channels: int
@@ -114,6 +142,7 @@ class VitsConfig:
     spec_channels: int
     phone_count: int
     speaker_embedding: bool
+    ssl_channels: int
 
 
 @dataclass(frozen=True, slots=True)

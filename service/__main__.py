@@ -2,7 +2,9 @@
 
 Exit status 0 after SIGTERM, 1 if it cannot start, 2 for wrong settings, 75 if it wants to be
 started again because a device is lost to this process (`service/restart.py`).
-`python -m service import-voices FOLDER` imports voices instead, also beside a running service.
+`python -m service import-voices FOLDER` imports voices instead, `install-model FOLDER` installs a
+model, `doctor` looks for what is wrong, `add-converter` fetches what converts official models; all
+of them also beside a running service.
 """
 
 from __future__ import annotations
@@ -18,11 +20,16 @@ from pathlib import Path
 from aiohttp import web
 
 from engines.errors import EngineError
+from service import converter, doctor
 from service.app import DOORMAN, RESTART, create_app
-from service.config import ConfigError, Settings, load_settings, supervisor_token
+from service.config import ConfigError, Settings, keep_private, load_settings, supervisor_token
 from service.doorman import PARSER_LIMITS, GuardedSite
+from service.errors import ServiceError
 from service.import_voices import import_voices
+from service.installed_model import check_name
 from service.logs import set_up
+from service.model_jobs import ModelJobs
+from service.models import ModelStore
 from service.restart import STATUS
 from service.voices import VoiceStore
 
@@ -31,11 +38,17 @@ DRAIN_SECONDS = 30.0
 
 def main() -> int:
     """Run the service; returns the process's exit status."""
+    keep_private()
     arguments = sys.argv[1:]
-    folder = None
-    if arguments[:1] == ["import-voices"]:
+    if arguments[:1] == ["doctor"]:
+        return doctor.main(arguments[1:])
+    if arguments[:1] == ["add-converter"]:
+        return _add_converter(arguments[1:])
+    command = None
+    if arguments[:1] and arguments[0] in COMMANDS:
+        command = arguments[0]
         if len(arguments) < 2 or not Path(arguments[1]).is_dir():
-            print("usage: python -m service import-voices FOLDER [settings]", file=sys.stderr)
+            print(f"usage: python -m service {command} FOLDER [settings]", file=sys.stderr)
             return 2
         folder, arguments = Path(arguments[1]), arguments[2:]
     try:
@@ -44,8 +57,8 @@ def main() -> int:
         print(f"settings: {error}", file=sys.stderr)
         return 2
     set_up(settings.log_level, settings.log_format, show_text=settings.log_text)
-    if folder is not None:
-        return _import(folder, settings)
+    if command is not None:
+        return COMMANDS[command](folder, settings)
     try:
         return asyncio.run(_serve(settings))
     except (EngineError, OSError) as error:
@@ -69,6 +82,47 @@ def _import(folder: Path, settings: Settings) -> int:
     if made:
         print("They are spoken once somebody confirms the person's consent, on the service's page.")
     return 0 if made else 1
+
+
+def _install(folder: Path, settings: Settings) -> int:
+    try:
+        store = ModelStore(settings.data / "models", None)
+        jobs = ModelJobs(store, settings.data / "incoming")
+        return asyncio.run(_installed(folder.resolve(), jobs))
+    except ServiceError as error:
+        print(f"error ({error.code}): {error}", file=sys.stderr)
+        return 1
+
+
+async def _installed(folder: Path, jobs: ModelJobs) -> int:
+    job = jobs.start_path(check_name(folder.name), folder, "fp32")
+    told = ""
+    while not job.ended:
+        if job.message != told:
+            told = job.message
+            print(f"{job.stage}: {told}", flush=True)
+        await asyncio.sleep(0.2)
+    await jobs.wait(job)
+    if job.error is not None:
+        print(f"error ({job.error['code']}): {job.error['message']}", file=sys.stderr)
+        return 1
+    print(f"{folder.name} is installed as {job.model}; a running service sees it by itself.")
+    return 0
+
+
+COMMANDS = {"import-voices": _import, "install-model": _install}
+
+
+def _add_converter(arguments: list[str]) -> int:
+    try:
+        settings = load_settings(arguments)
+        print("Fetching PyTorch and onnx; this takes minutes.", flush=True)
+        folder = converter.fetch(settings.data)
+    except (ConfigError, converter.ConverterError, OSError) as error:
+        print(f"cannot be fetched: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder} is there: official models can be converted now.")
+    return 0
 
 
 async def _serve(settings: Settings) -> int:

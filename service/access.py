@@ -13,9 +13,11 @@ from aiohttp.typedefs import Middleware
 
 from service.errors import Handler, Unauthorized
 
-OPEN_PATHS = ("/", "/health", "/ready")
+OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json")
 OPEN_FOLDERS = ("/web/", "/clips/")  # a clip's name is a secret of its own
 TOKEN_FILE = "token"
+# From here Home Assistant's Supervisor passes on what its users, logged in already, ask of an app.
+INGRESS = "172.30.32.2"
 
 
 def required_token(host: str, token: str, *, allow_anonymous: bool, data: Path) -> str:
@@ -43,14 +45,19 @@ def required_token(host: str, token: str, *, allow_anonymous: bool, data: Path) 
     return made
 
 
-def token_check(token: str) -> Middleware:
-    """A middleware that lets through who sends the token, and everybody to page and health."""
+def token_check(token: str, *, ingress: bool = False) -> Middleware:
+    """A middleware that lets through who sends the token, and everybody to page and health.
+
+    Args:
+        token: what clients must send; empty lets everybody through.
+        ingress: whether Supervisor is there, whose ingress has asked its users already.
+    """
     expected = token.encode()
 
     @web.middleware
     async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
         public = request.path in OPEN_PATHS or request.path.startswith(OPEN_FOLDERS)
-        if expected and not public:
+        if expected and not public and not (ingress and request.remote == INGRESS):
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
             if scheme.lower() != "bearer" or not right:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from aiohttp import web
 
+from service import converter
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
 from service.chimes import Chimes
@@ -23,15 +23,20 @@ from service.http_api import HttpApi
 from service.jobs import JobQueue
 from service.ladder import Ladder, wrong_sound
 from service.metrics import Metrics
-from service.model_rung import ModelRung
+from service.model_fleet import ModelFleet
+from service.model_jobs import ModelJobs
+from service.models import ModelStore
+from service.models_api import ModelsApi
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
+from service.recent import Recent, RecentApi
 from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
 from service.speech import Speech, SpeechRequest
 from service.supervisor import Supervisor
+from service.supervisor_discovery import SupervisorDiscovery
 from service.transcripts import Transcripts
 from service.voices import VoiceStore
 from service.wake_on_lan import WakeOnLan
@@ -69,7 +74,6 @@ def create_app(
     """
     rungs = list(make_rungs())
     plain = rungs[-1]
-    model = ModelRung(Path(settings.model)) if settings.model else None
     server_id = read_server_id(settings.data)
     cache = ClipCache(settings.data / "cache", settings.cache_mb * 1_000_000)
     remote = None
@@ -82,10 +86,20 @@ def create_app(
             WakeOnLan(settings.remote_mac) if settings.remote_mac else None,
             server_id,
         )
-    clones = [rung for rung in (remote, model) if rung is not None]
-    ladder = Ladder([*clones, *rungs])
+    above = [remote] if remote is not None else []
+    ladder = Ladder([*above, *rungs])
     queue = JobQueue(ladder.speak, settings.max_queue, settings.max_wait)
     clips = ClipShelf(settings.data / "clips")
+
+    metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    models = ModelFleet(
+        ModelStore(settings.data / "models", settings.model),
+        metrics.models,
+        backend=settings.backend,
+        in_memory=settings.models_in_memory,
+        unload_after=settings.unload_after,
+        remote=remote,
+    )
 
     def forget(voice: str) -> None:
         cache.delete_voice(voice)
@@ -97,21 +111,23 @@ def create_app(
         PlainRung.version,
         plain.name,
         forget,
-        cloned_rung=clones[0].name if clones else None,
-        cloned_version=clones[0].identity if clones else "",
+        cloned=models.speaker,
     )
-    metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    models.join(ladder, voices, rungs, above)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
     chimes = Chimes(settings.data / "chimes")
+    recent = Recent(keep_text=settings.log_text)
     speech = Speech(
         queue,
         voices,
         cache,
         metrics,
         chimes,
+        recent,
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
+        choose=models.choose,
     )
     prerenderer = Prerenderer(speech)
     token = required_token(
@@ -122,7 +138,8 @@ def create_app(
     )
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
-    health = Health(server_id, queue, ladder, model)
+    jobs = ModelJobs(models.store, settings.data / "incoming", settings.hub_url)
+    health = Health(server_id, queue, ladder, models)
     health.last = lambda: metrics.last
     api = HttpApi(
         speech,
@@ -132,15 +149,18 @@ def create_app(
         prerenderer,
         health,
         metrics,
+        ModelsApi(models, jobs),
+        RecentApi(recent, health),
         sample_rate=settings.sample_rate,
         token=token,
+        ingress=bool(supervisor),
         transcripts=Transcripts(settings.stt_url) if settings.stt_url else None,
     )
     app = api.application()
     app[HEALTH] = health
     app[RESTART] = asyncio.Event()
     app[DOORMAN] = doorman = Doorman()
-    app.middlewares.append(doorman.middleware())
+    app.middlewares.insert(-1, doorman.middleware())  # before the token is asked for
     restarts = Restarts(settings.data / "restarts.json")
 
     wyoming = None
@@ -154,16 +174,20 @@ def create_app(
     discovery = Discovery(
         health.server_id, addresses, {kind: port for kind, port in ports.items() if port}
     )
+
+    def model_ids() -> list[str]:
+        return [model.id for model in models.store.all()]
+
     bridge = None
     if settings.mqtt_host:
-        bridge = make_bridge(settings, speech, voices, clips, health)
+        bridge = make_bridge(settings, speech, voices, clips, health, models=model_ids)
 
     async def join_house() -> None:
         """Take the broker that Supervisor knows, where the user has named none."""
         nonlocal bridge
         found = await Supervisor(supervisor).with_broker(settings)
         try:
-            joined = make_bridge(found, speech, voices, clips, health)
+            joined = make_bridge(found, speech, voices, clips, health, models=model_ids)
         except OSError as error:
             _LOGGER.error("the MQTT bridge cannot start: %s", error)
             return
@@ -179,6 +203,7 @@ def create_app(
         tasks = [
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(probe(ladder)),
+            asyncio.create_task(models.run()),
             asyncio.create_task(doorman.watch()),
             asyncio.create_task(restart_when_lost(ladder, queue, restarts, app[RESTART].set)),
         ]
@@ -187,11 +212,14 @@ def create_app(
             joining = asyncio.create_task(join_house())
         if remote is not None:
             tasks.append(asyncio.create_task(look_for(remote, ladder)))
-        if model is not None:
-            tasks.append(asyncio.create_task(asyncio.to_thread(model.load, voices)))
         if addresses:
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
+        if settings.converter:
+            tasks.append(asyncio.create_task(converter.fetch_in_the_background(settings.data)))
+        if supervisor:
+            told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
+            tasks.append(asyncio.create_task(told.tell()))
         yield
         if joining is not None:
             joining.cancel()
@@ -201,6 +229,7 @@ def create_app(
         if wyoming is not None:
             await wyoming.stop()
         await prerenderer.close()
+        await jobs.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -22,6 +22,7 @@ PLACES = (
     "wyoming_port",
     "data",
 )  # decided by the machine or container, not by the user's options
+BACKENDS = ("auto", "onnxruntime", "tensorrt")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 PLAYABLE_RATES = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -61,7 +62,24 @@ class Settings:
         True, vol.Boolean(), "tell the local network where the service is (zeroconf)"
     )
     model: str = _setting(
-        "", str, "folder of a converted model; empty: only the plain voice speaks"
+        "", str, "model that speaks: id of an installed one, or folder of a converted one"
+    )
+    backend: str = _setting("auto", vol.In(BACKENDS), "who runs the models' networks")
+    models_in_memory: int = _setting(
+        2, vol.All(vol.Coerce(int), vol.Range(1, 100)), "models that stay loaded at a time"
+    )
+    unload_after: float = _setting(
+        0.0,
+        vol.All(vol.Coerce(float), vol.Range(0, 100_000)),
+        "minutes without speech after which a model leaves the memory; 0: never",
+    )
+    hub_url: str = _setting(
+        "",
+        vol.Match(r"^(https?://[^\s/]+(/[^\s]*)?)?$"),
+        "hub to download models from when asked to; empty: HF_ENDPOINT, or the library's own",
+    )
+    converter: bool = _setting(
+        False, vol.Boolean(), "fetch PyTorch at the start, to convert official models"
     )
     remote_url: str = _setting(
         "",
@@ -172,6 +190,11 @@ def load_settings(
             settings, home_assistant_url=SUPERVISOR, home_assistant_token=supervisor
         )
     return settings
+
+
+def keep_private() -> None:
+    """Tell ONNX Runtime, before it is imported, to send its maker no statistics of this home."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def supervisor_token(environment: Mapping[str, str] | None = None) -> str:

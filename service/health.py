@@ -15,7 +15,7 @@ from service.durable import write_file
 from service.jobs import JobQueue
 from service.ladder import Ladder
 from service.metrics import LastAnswer
-from service.model_rung import ModelRung
+from service.model_fleet import ModelFleet
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Health:
 
     Attributes:
         server_id: stays the same for the life of the data folder.
-        model: the rung that clones, None where there is none.
+        models: the models that clone.
         ready: the self-test has been spoken.
         failure: why the service is not ready, for a person.
         last: tells the latest answer that was spoken.
@@ -35,7 +35,7 @@ class Health:
     server_id: str
     queue: JobQueue
     ladder: Ladder
-    model: ModelRung | None = None
+    models: ModelFleet
     ready: bool = False
     failure: str | None = None
     started: float = field(default_factory=monotonic)
@@ -43,12 +43,23 @@ class Health:
 
     @property
     def rung(self) -> str:
-        """The rung that would speak now."""
-        return self.ladder.rung
+        """The rung that would speak now; a model that cannot leaves it to the next one."""
+        counting = self._counting()
+        return str(next((rung["name"] for rung in counting if rung["up"]), counting[-1]["name"]))
+
+    def _counting(self) -> list[dict[str, Any]]:
+        """The rungs of now without the models that are loading, broken or without traffic."""
+        return [
+            rung
+            for rung in self.ladder.snapshot()
+            if rung["model"] is None or self.models.serving(rung["model"])
+        ]
 
     def snapshot(self) -> dict[str, Any]:
         """The answer of GET /health."""
-        reason = self.failure or self.ladder.reason
+        model = self.models.main
+        lost = model["reason"] if model is not None else None
+        reason = self.failure or self._counting()[0]["reason"] or lost
         if not self.ready:
             status = "unavailable" if self.failure else "loading"
         else:
@@ -60,7 +71,7 @@ class Health:
             "rung": self.rung,
             "reason": reason,
             "rungs": self.ladder.snapshot(),
-            "model": self.model.state if self.model is not None else None,
+            "model": model,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
             "last": last.as_dict() if (last := self.last()) is not None else None,
             "uptime": round(monotonic() - self.started, 1),

@@ -18,7 +18,10 @@ from service.health import Health
 from service.http_audio import stream_answer
 from service.http_trace import tell_id, trace_requests
 from service.metrics import CONTENT_TYPE_LATEST, Metrics
+from service.models_api import ModelsApi
+from service.openapi import document
 from service.prerender import Prerenderer
+from service.recent import RecentApi
 from service.remote import RELAYED
 from service.requests import PRERENDER, SPEECH, check, read_json, speech_request
 from service.speech import Speech
@@ -36,9 +39,11 @@ class HttpApi:
     """Routes and what stands behind them.
 
     Args:
-        speech, voices, clips, chimes, prerenderer, health, metrics: the parts that answer.
+        speech, voices, clips, chimes, prerenderer, health, metrics, models, recent: the parts that
+            answer.
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
+        ingress: whether Home Assistant's Supervisor may pass on requests without the token.
         transcripts: suggests what a recording says, None where nobody can.
     """
 
@@ -51,9 +56,12 @@ class HttpApi:
         prerenderer: Prerenderer,
         health: Health,
         metrics: Metrics,
+        models: ModelsApi,
+        recent: RecentApi,
         *,
         sample_rate: int,
         token: str,
+        ingress: bool = False,
         transcripts: Transcripts | None = None,
     ) -> None:
         self._speech = speech
@@ -64,7 +72,10 @@ class HttpApi:
         self._health = health
         self._sample_rate = sample_rate
         self._metrics = metrics
+        self._models = models
+        self._recent = recent
         self._token = token
+        self._ingress = ingress
         self._transcripts = transcripts
 
     def application(self) -> web.Application:
@@ -74,7 +85,11 @@ class HttpApi:
             return await stream_speech(request, self._speech, self.encoder)
 
         app = web.Application(
-            middlewares=[trace_requests, errors_as_json, token_check(self._token)],
+            middlewares=[
+                trace_requests,
+                errors_as_json,
+                token_check(self._token, ingress=self._ingress),
+            ],
             client_max_size=MAX_BODY,
         )
         app.on_response_prepare.append(tell_id)
@@ -87,9 +102,12 @@ class HttpApi:
                 web.get("/v1/chimes", self._get_chimes),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices, self._transcripts).routes(),
+                *VoicesApi(self._voices, self._health.models.store, self._transcripts).routes(),
+                *self._models.routes(),
+                *self._recent.routes(),
                 *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
                 web.get("/metrics", self._get_metrics),
+                web.get("/openapi.json", self._get_description),
                 web.get("/health", self._get_health),
                 web.get("/ready", self._get_ready),
                 web.get("/", self._get_page),
@@ -165,6 +183,9 @@ class HttpApi:
     async def _get_metrics(self, request: web.Request) -> web.Response:
         headers = {"Content-Type": CONTENT_TYPE_LATEST}
         return web.Response(body=self._metrics.exposition(), headers=headers)
+
+    async def _get_description(self, request: web.Request) -> web.Response:
+        return web.json_response(document())
 
     async def _get_page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")

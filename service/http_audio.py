@@ -58,7 +58,9 @@ async def stream_answer(
 
 def answer_headers(speaking: Speaking, encoder: Encoder) -> dict[str, str]:
     """What is told of an answer beside its sound."""
+    model = {"X-Speech-Model": speaking.model} if speaking.model is not None else {}
     return {
+        **model,
         "Content-Type": encoder.content_type,
         "X-Request-Id": speaking.id,
         "X-Speech-Rung": speaking.rung,

@@ -19,6 +19,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import Any
 
 from engines.audio import AudioChunk
 from service.errors import (
@@ -57,6 +58,7 @@ class Utterance:
         sampling: how a model draws it.
         style: which of the voice's further references; None for its main one.
         relayed: another box asks; it must be spoken here.
+        model: id of the model that shall speak a cloned voice; empty for any.
     """
 
     text: str
@@ -67,14 +69,16 @@ class Utterance:
     sampling: Sampling = AS_USUAL
     style: str | None = None
     relayed: bool = False
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenChunk:
-    """A piece of audio and the rung of the ladder that made it."""
+    """A piece of audio, the rung of the ladder that made it, and its model if it has one."""
 
     audio: AudioChunk
     rung: str
+    model: str | None = None
 
 
 Speak = Callable[[Utterance, Callable[[], bool]], Iterator[SpokenChunk]]
@@ -86,7 +90,7 @@ class Job:
     Args:
         job_id: names the request in answers and logs.
         priority: how urgent it is.
-        client: who asks; clients of one priority take turns.
+        client: who asks, the door first; clients of one priority take turns.
         expires: seconds after which it is not worth saying, if it has not been started; None for
             always.
 
@@ -172,7 +176,7 @@ class JobQueue:
         self._longest_wait = longest_wait
         self._pace = 0.0  # seconds a character takes to speak; learned, 0 until the first sentence
         self._turns: Counter[str] = Counter()
-        self._now: tuple[Utterance, float] | None = None
+        self._now: tuple[Job, Utterance, float] | None = None
         self._speak = speak
         self._jobs: list[Job] = []
         self._open: set[Job] = set()  # those whose sound somebody still holds
@@ -184,6 +188,16 @@ class JobQueue:
     def depth(self) -> int:
         """Jobs waiting or being spoken."""
         return len(self._jobs)
+
+    @property
+    def speaking(self) -> dict[str, Any] | None:
+        """Whose sentence is spoken now: request, voice, door and for how many seconds."""
+        if (now := self._now) is None:
+            return None
+        job, sentence, since = now
+        door = job.client.partition(" ")[0]
+        seconds = round(monotonic() - since, 1)
+        return {"id": job.id, "voice": sentence.voice, "door": door, "seconds": seconds}
 
     @property
     def held(self) -> int:
@@ -296,7 +310,7 @@ class JobQueue:
             turns[job.client] += 1
         wait = characters * self._pace
         if self._now is not None:
-            sentence, since = self._now
+            _, sentence, since = self._now
             wait += max(0.0, len(sentence.text) * self._pace - (monotonic() - since))
         return wait
 
@@ -346,7 +360,7 @@ class JobQueue:
 
     def _speak_sentence(self, job: Job, sentence: Utterance, number: int) -> None:
         began = monotonic()
-        self._now = (sentence, began)
+        self._now = (job, sentence, began)
         chunks = self._speak(sentence, job.cancelled.is_set)
         try:
             for chunk in chunks:

@@ -23,7 +23,14 @@ from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
 from service.jobs import SpokenChunk, Utterance
 from service.pace import Stopwatch
-from service.rung_worker import Cancelled, Rung, RungDeclines, RungSlow, RungWorker
+from service.rung_worker import (
+    Cancelled,
+    Rung,
+    RungDeclines,
+    RungSlow,
+    RungWorker,
+    model_of,
+)
 
 _LOGGER = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between a step down and the next try
@@ -82,6 +89,18 @@ class Ladder:
         self._steps = [_Step(RungWorker(rung)) for rung in rungs]
         self._lock = threading.Lock()
 
+    def arrange(self, rungs: Sequence[Rung]) -> None:
+        """Take these rungs, in this order, instead of those of now; who speaks finishes.
+
+        A rung that was there already keeps its state. What is left out speaks no further sentence.
+        """
+        with self._lock:
+            before = {id(step.worker.rung): step for step in self._steps}
+            self._steps = [before.get(id(rung)) or _Step(RungWorker(rung)) for rung in rungs]
+            gone = [step for step in before.values() if step not in self._steps]
+        for step in gone:
+            step.worker.close()
+
     @property
     def rung(self) -> str:
         """The rung that would speak now."""
@@ -115,6 +134,7 @@ class Ladder:
         return [
             {
                 "name": step.name,
+                "model": model_of(step.worker.rung),
                 "up": step.up,
                 "reason": step.reason or step.worker.rung.failure,
                 "since": None if step.reason is None else round(now - step.since, 1),
@@ -146,7 +166,7 @@ class Ladder:
                     if not np.isfinite(audio.samples).all():
                         raise EngineError("its sound is no numbers")
                     watch.heard(len(audio.samples) / audio.sample_rate, monotonic())
-                    yield SpokenChunk(audio, step.name)
+                    yield SpokenChunk(audio, step.name, model_of(step.worker.rung))
                 if cancelled():
                     return
                 if not watch.seconds:
@@ -201,12 +221,17 @@ class Ladder:
             step.worker.close()
 
     def _allowed(self, utterance: Utterance) -> list[_Step]:
-        last = self._steps[-1]
-        able = [step for step in self._steps if step is last or step.worker.rung.speaks(utterance)]
+        steps = self._steps
+        last = steps[-1]
+        able = [step for step in steps if step is last or step.worker.rung.speaks(utterance)]
+        # Of several models the one that was asked for goes first, another one may stand in.
+        other = [step for step in able if _other_model(step, utterance)]
+        asked = [step for step in able if step not in other]
+        able = [*[step for step in asked if step is not last], *other, last]
         best = able[0]  # for the plain voice that is the plain rung
         match Fallback(utterance.fallback):
             case Fallback.NONE:
-                return [best]
+                return asked[:1]
             case Fallback.CPU:
                 return [step for step in able if step is best or step is not last]
             case Fallback.PLAIN:
@@ -242,6 +267,10 @@ class Ladder:
         if (after := self.rung) != before:
             _LOGGER.warning("ladder: from %s to %s (%s)", before, after, code)
             self.on_step(before, after, code)
+
+
+def _other_model(step: _Step, utterance: Utterance) -> bool:
+    return utterance.model != "" and model_of(step.worker.rung) not in (None, utterance.model)
 
 
 def _try(worker: RungWorker) -> str | None:

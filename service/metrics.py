@@ -9,6 +9,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from service.model_metrics import ModelMetrics
+
 __all__ = ["CONTENT_TYPE_LATEST", "LastAnswer", "Metrics"]
 
 CANCEL_REASONS = ("left", "expired", "stopped")
@@ -74,6 +76,7 @@ class Metrics:
         self.audio_seconds = Counter(
             "speech_audio_seconds", "Audio handed out", ["rung"], registry=registry
         )
+        self.models = ModelMetrics(registry)
         self.cancels = Counter(
             "speech_cancels",
             "Requests that ended unspoken or half spoken: the client left, they expired, or the "

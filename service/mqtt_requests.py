@@ -14,7 +14,8 @@ from service.errors import BadRequest, ServiceError
 from service.formats import FORMATS
 from service.mqtt_jobs import Answer, StoredJob
 from service.mqtt_link import Received
-from service.requests import LONGEST_EXPIRY, VOICE_FIELDS, _number, check, read_json
+from service.requests import LONGEST_EXPIRY, VOICE_FIELDS, check, read_json
+from service.rules import number
 
 _LOGGER = logging.getLogger(__name__)
 MAX_MESSAGE = 256 * 1024  # bytes, as the HTTP door takes
@@ -32,7 +33,7 @@ _FIELDS = vol.Schema(
             vol.All(_PLAYER, lambda one: [one]),
             vol.All([_PLAYER], vol.Length(max=MOST_PLAYERS)),
         ),
-        vol.Optional("volume"): vol.All(_number, vol.Range(0, 1)),
+        vol.Optional("volume"): vol.All(number, vol.Range(0, 1)),
         vol.Optional("audio", default=False): bool,
         **VOICE_FIELDS,
     }

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Mapping
-from math import isfinite
 from typing import Any
 
 import voluptuous as vol
@@ -17,6 +16,7 @@ from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
 from service.jobs import Priority
 from service.ladder import Fallback
+from service.rules import number, stands_for, whole
 from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling
 from service.speaking import Speaking
 from service.speech import FASTEST, SLOWEST, SpeechRequest
@@ -29,47 +29,33 @@ LONGEST_EXPIRY = 86_400.0  # seconds
 LONGEST_PAUSE = LONGEST_LEAD_IN = 5.0  # seconds
 
 
-def _number(value: object) -> float:
-    """A rule: a number; JSON's true and false, which Python counts as such, are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise vol.Invalid("must be a number")
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise vol.Invalid("is far too large") from error
-    if not isfinite(number):
-        raise vol.Invalid("must be a number")
-    return number
-
-
-def _whole(value: object) -> int:
-    """A rule: a whole number."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise vol.Invalid("must be a whole number")
-    return value
+@stands_for(type="string")
+def style_name(value: str) -> str:
+    """A rule: a style's name, as it is kept."""
+    return folded(value)
 
 
 VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("voice"): vol.All(str, vol.Length(min=1, max=100)),
     vol.Optional("language"): vol.Match(r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$"),
-    vol.Optional("speed", default=1.0): vol.All(_number, vol.Range(SLOWEST, FASTEST)),
+    vol.Optional("speed", default=1.0): vol.All(number, vol.Range(SLOWEST, FASTEST)),
     vol.Optional("sample_rate"): vol.In(PLAYABLE_RATES),
     vol.Optional("priority", default="normal"): vol.In([each.name.lower() for each in Priority]),
     vol.Optional("fallback", default="plain"): vol.In([each.name.lower() for each in Fallback]),
-    vol.Optional("expires"): vol.All(_number, vol.Range(0, LONGEST_EXPIRY)),
-    vol.Optional("seed"): vol.All(_whole, vol.Range(0, MAX_SEED)),
-    vol.Optional("top_k"): vol.All(_whole, vol.Range(*TOP_K)),
-    vol.Optional("top_p"): vol.All(_number, vol.Range(0, 1, min_included=False)),
-    vol.Optional("temperature"): vol.All(_number, vol.Range(*TEMPERATURE)),
-    vol.Optional("repetition_penalty"): vol.All(_number, vol.Range(*REPETITION_PENALTY)),
-    vol.Optional("pause"): vol.All(_number, vol.Range(0, LONGEST_PAUSE)),
-    vol.Optional("lead_in"): vol.All(_number, vol.Range(0, LONGEST_LEAD_IN)),
+    vol.Optional("expires"): vol.All(number, vol.Range(0, LONGEST_EXPIRY)),
+    vol.Optional("seed"): vol.All(whole, vol.Range(0, MAX_SEED)),
+    vol.Optional("top_k"): vol.All(whole, vol.Range(*TOP_K)),
+    vol.Optional("top_p"): vol.All(number, vol.Range(0, 1, min_included=False)),
+    vol.Optional("temperature"): vol.All(number, vol.Range(*TEMPERATURE)),
+    vol.Optional("repetition_penalty"): vol.All(number, vol.Range(*REPETITION_PENALTY)),
+    vol.Optional("pause"): vol.All(number, vol.Range(0, LONGEST_PAUSE)),
+    vol.Optional("lead_in"): vol.All(number, vol.Range(0, LONGEST_LEAD_IN)),
     vol.Optional("chime"): vol.Match(NAME.pattern + r"\Z"),
-    vol.Optional("style"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE), folded),
+    vol.Optional("style"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE), style_name),
+    vol.Optional("model"): vol.All(str, vol.Length(max=100)),
 }
-# OpenAI's clients send these; one model and one way to stream are what there is.
+# OpenAI's clients send these; one way to stream is what there is.
 _OPENAI_FIELDS: dict[Any, Any] = {
-    vol.Optional("model"): str,
     vol.Optional("instructions"): str,
     vol.Optional("stream_format"): "audio",
 }
@@ -116,6 +102,7 @@ def speech_request(
         lead_in=fields.get("lead_in", 0.0),
         chime=fields.get("chime"),
         style=fields.get("style"),
+        model=fields.get("model"),
     )
 
 
@@ -158,6 +145,7 @@ _LIMITS: dict[str, Any] = {
     "speed": [SLOWEST, FASTEST],
     "sample_rate": list(PLAYABLE_RATES),
     "voice": 100,
+    "model": 100,
     "priority": [each.name.lower() for each in Priority],
     "fallback": [each.name.lower() for each in Fallback],
     "texts": MOST_TEXTS,

@@ -80,6 +80,18 @@ class RungSlow(EngineError):
     code = "rung_slow"
 
 
+class RungGone(RungDeclines):
+    """A rung was taken out of the ladder."""
+
+    code = "rung_gone"
+
+
+def model_of(rung: Rung) -> str | None:
+    """Id of the model that a rung speaks; None for rungs that speak whatever is asked for."""
+    model: str | None = getattr(rung, "model_id", None)
+    return model
+
+
 @dataclass(frozen=True, slots=True)
 class _Task:
     utterance: Utterance
@@ -102,22 +114,28 @@ class RungWorker:
         self.rung = rung
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closing = threading.Lock()
+        self._closed = False
 
     def speak(self, utterance: Utterance, cancelled: Cancelled) -> Iterator[AudioChunk]:
         """Speak one sentence.
 
         Raises:
             RungSlow: the rung kept silent for too long; what it still says is dropped.
+            RungGone: the rung was taken out.
             TextError, EngineError: as the rung's.
         """
         if self.rung.patience is None:
             yield from self.rung.speak(utterance, cancelled)
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self.rung.name, daemon=True)
-            self._thread.start()
         task = _Task(utterance, cancelled)
-        self._tasks.put(task)
+        with self._closing:
+            if self._closed:
+                raise RungGone(f"{self.rung.name} was taken out")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self.rung.name, daemon=True)
+                self._thread.start()
+            self._tasks.put(task)
         try:
             yield from self._wait(task, self.rung.patience)
         finally:
@@ -125,7 +143,9 @@ class RungWorker:
 
     def close(self) -> None:
         """Let the thread end when it is done with what it does."""
-        self._tasks.put(None)
+        with self._closing:
+            self._closed = True
+            self._tasks.put(None)
 
     def _wait(self, task: _Task, patience: float) -> Iterator[AudioChunk]:
         while True:

@@ -30,6 +30,8 @@ class Speaking:
         rung: the rung that made the latest chunk; "cache" for what was spoken before, "pending"
             before anything was spoken.
         rungs: all rungs that made some of it.
+        model: the model that made the latest chunk, None where no model did.
+        models: all of them.
         seconds: audio handed out so far.
         heard: that audio.
         speech: what of it is speech, with the pauses between sentences.
@@ -53,6 +55,8 @@ class Speaking:
         self.voice = voice
         self.rung = PENDING if first is None else first.rung
         self.rungs = set() if first is None else {first.rung}
+        self.model = None if first is None else first.model
+        self.models = set() if first is None else {first.model}
         self.seconds = 0.0
         self.heard: list[AudioChunk] = []
         self.speech: list[AudioChunk] = []
@@ -81,6 +85,8 @@ class Speaking:
             sentence = audio.sentence
             self.rung = spoken.rung
             self.rungs.add(spoken.rung)
+            self.model = spoken.model
+            self.models.add(spoken.model)
             yield self._spoken(audio)
         self.complete = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from time import monotonic
@@ -19,10 +19,12 @@ from service.cache import ClipCache
 from service.chimes import RATE as CHIME_RATE
 from service.chimes import Chimes
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
+from service.installed_model import InstalledModel
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.logs import Trace, current, hide, new_trace, traced
 from service.metrics import LastAnswer, Metrics
+from service.recent import Recent
 from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking, silence
@@ -31,6 +33,7 @@ from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.25, 4.0
+ChooseModel = Callable[[Voice, str | None, str], InstalledModel | None]
 _LEVEL_SECONDS = 10.0  # of an answer that tell how loud its voice is
 CACHED = "cache"  # the rung of what was spoken before
 
@@ -49,6 +52,7 @@ class SpeechRequest:
         priority: alerts go before normal requests, those before background ones.
         expires: seconds after which it is not worth saying, None for always.
         fallback: how far down the ladder it may be taken.
+        model: id of the model that shall speak a cloned voice, None for the house's own choice.
         fresh: speak again even what was spoken before.
         sampling: how a model draws it.
         pause: seconds of silence between sentences, None for the house's own.
@@ -67,6 +71,7 @@ class SpeechRequest:
     priority: Priority = Priority.NORMAL
     expires: float | None = None
     fallback: Fallback = Fallback.PLAIN
+    model: str | None = None
     fresh: bool = False
     sampling: Sampling = AS_USUAL
     pause: float | None = None
@@ -88,6 +93,8 @@ class Speech:
         language: tag of texts that name none and whose script says nothing.
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
+        recent: remembers what was said.
+        choose: the model of a request, given the voice, the model that it names and its id.
     """
 
     def __init__(
@@ -97,21 +104,25 @@ class Speech:
         cache: ClipCache,
         metrics: Metrics,
         chimes: Chimes,
+        recent: Recent,
         *,
         language: str = "en",
         max_text: int = 5000,
         sentence_pause: float = 0.3,
+        choose: ChooseModel = lambda voice, asked, request_id: None,
     ) -> None:
         self._queue = queue
         self._voices = voices
         self._cache = cache
         self._metrics = metrics
         self._chimes = chimes
+        self._recent = recent
         self._levels: dict[str, float] = {}  # RMS of a voice's speech, as it was heard last
         self._keeping: dict[Path, asyncio.Task[None]] = {}
         self._language = language
         self._max_text = max_text
         self._pause = sentence_pause
+        self._choose = choose
 
     @contextlib.asynccontextmanager
     async def say(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
@@ -128,7 +139,7 @@ class Speech:
         with traced(Trace(door.id) if door is not None else new_trace()):
             account = Account(request.door)
             try:
-                async with self._answer(request) as speaking:
+                async with self._answer(request, account) as speaking:
                     account.speaking = speaking
                     yield speaking
                 if speaking.complete:
@@ -138,11 +149,12 @@ class Speech:
                 account.outcome = error.code
                 raise
             finally:
-                account.close(self._metrics)
+                account.close(self._metrics, self._recent)
 
     @contextlib.asynccontextmanager
-    async def _answer(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
+    async def _answer(self, request: SpeechRequest, account: Account) -> AsyncIterator[Speaking]:
         voice = self._voices.get(request.voice)
+        account.voice = voice.id
         self._check(request, voice)
         before = await self._before(request, voice)
         trace = current() or new_trace()
@@ -152,13 +164,15 @@ class Speech:
             client=f"{request.door} {request.client}",
             expires=request.expires,
         )
+        # Chosen once: whatever is promoted meanwhile, this request keeps its model to the end.
+        model = self._choose(voice, request.model, job.id)
         clip: Path | None = None
         said: list[Utterance] = []
         if isinstance(request.text, str):
             hide(request.text)
             sentences = cut(request.text, self._max_text)
-            said = [self._utterance(text, request, voice) for text in sentences]
-            clip = self._clip(said, request, voice)
+            said = [self._utterance(text, request, voice, model) for text in sentences]
+            clip = self._clip(said, request, voice, model)
             chunks = None if request.fresh else await self._remembered(clip)
             if not request.fresh:
                 self._metrics.looked_up(found=chunks is not None)
@@ -166,9 +180,11 @@ class Speech:
                 first = await anext(chunks)
                 yield Speaking(job.id, job.queued, voice, chunks, first, 0.0, before)
                 return
-        async with self._spoken(job, request, voice, said, before) as speaking:
+        async with self._spoken(job, request, voice, said, model, before) as speaking:
             yield speaking
-        as_asked = speaking.complete and speaking.rungs == {voice.rung}
+        # Another box says None: whom it lets speak is its own affair.
+        meant = speaking.models <= {None, model.id if model is not None else None}
+        as_asked = speaking.complete and speaking.rungs == {voice.rung} and meant
         if clip is not None and as_asked and self._voices.is_current(voice):
             self._keep(clip, speaking.speech, voice)
 
@@ -191,6 +207,7 @@ class Speech:
         request: SpeechRequest,
         voice: Voice,
         said: list[Utterance],
+        model: InstalledModel | None,
         before: list[AudioChunk],
     ) -> AsyncIterator[Speaking]:
         """Speak through the queue; `said` is empty where the text is still being written."""
@@ -200,7 +217,7 @@ class Speech:
             if isinstance(request.text, str):
                 self._queue.add(job, *said, complete=True)
             else:
-                reader = asyncio.create_task(self._read(job, request, voice, request.text))
+                reader = asyncio.create_task(self._read(job, request, voice, model, request.text))
             chunks = job.chunks()
             first: SpokenChunk | None = None
             if before:
@@ -246,7 +263,9 @@ class Speech:
     def _pause_of(self, request: SpeechRequest) -> float:
         return self._pause if request.pause is None else request.pause
 
-    def _utterance(self, text: str, request: SpeechRequest, voice: Voice) -> Utterance:
+    def _utterance(
+        self, text: str, request: SpeechRequest, voice: Voice, model: InstalledModel | None
+    ) -> Utterance:
         hide(text)
         language = request.language or language_of(text, self._language)
         return Utterance(
@@ -258,14 +277,25 @@ class Speech:
             request.sampling,
             request.style,
             request.relayed,
+            model.id if model is not None else "",
         )
 
-    def _clip(self, said: list[Utterance], request: SpeechRequest, voice: Voice) -> Path:
+    def _clip(
+        self,
+        said: list[Utterance],
+        request: SpeechRequest,
+        voice: Voice,
+        model: InstalledModel | None,
+    ) -> Path:
         """Where the speech is kept, without what is heard before it: that is put on anew."""
         sentences = [[each.text, each.language, each.speed] for each in said]
         # The plain voice draws nothing.
         drawn = None if voice.facts is None else [*astuple(request.sampling), request.style]
-        return self._cache.path(voice.id, voice.revision, self._pause_of(request), drawn, sentences)
+        # Not the revision: with shares dealt by request, one voice sounds in several models.
+        sound = [voice.revision]
+        if model is not None:
+            sound = [voice.source, voice.rung or "", model.sound]
+        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
         if clip in self._keeping:
@@ -274,15 +304,23 @@ class Speech:
         return None if found is None else _from_cache(found)
 
     async def _read(
-        self, job: Job, request: SpeechRequest, voice: Voice, pieces: AsyncIterator[str]
+        self,
+        job: Job,
+        request: SpeechRequest,
+        voice: Voice,
+        model: InstalledModel | None,
+        pieces: AsyncIterator[str],
     ) -> None:
         """Feed a job from a text that is still being written; its failure is the job's."""
         cutter = SentenceCutter(self._max_text)
+
+        def made(texts: Iterable[str]) -> list[Utterance]:
+            return [self._utterance(text, request, voice, model) for text in texts]
+
         try:
             async for piece in pieces:
-                texts = cutter.add(piece)
-                self._queue.add(job, *[self._utterance(text, request, voice) for text in texts])
-            ending = [self._utterance(text, request, voice) for text in cutter.finish()]
+                self._queue.add(job, *made(cutter.add(piece)))
+            ending = made(cutter.finish())
             self._queue.add(job, *ending, complete=True)
         except ServiceError as error:
             job.deliver(error)
@@ -302,6 +340,8 @@ class Speech:
             self._levels[speaking.voice.id] = _level(speaking.speech)
         if first is not None:
             self._metrics.first_audio.labels(rung).observe(first)
+        if speaking.model is not None:
+            self._metrics.models.spoke(speaking.model, first, took, speaking.speech_seconds)
         if speaking.complete and speaking.speech_seconds and isinstance(request.text, str):
             self._metrics.real_time_factor.labels(rung).observe(took / speaking.speech_seconds)
 

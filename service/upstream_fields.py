@@ -15,6 +15,7 @@ import voluptuous as vol
 
 from engines.text.segment import MODES
 from engines.text.symbols import V2
+from service.rules import stands_for
 from service.sampling import Sampling
 
 MEDIA_TYPES = ("wav", "raw", "ogg")
@@ -121,12 +122,14 @@ def _refuse_wrong(fields: dict[str, Any]) -> None:
         raise Refused("streaming_mode must be 0, 1, 2, 3, true or false")
 
 
+@stands_for(type="string")
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise vol.Invalid("must be text")
     return value
 
 
+@stands_for(type=["number", "string"])
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise vol.Invalid("must be a number")
@@ -139,6 +142,7 @@ def _number(value: object) -> float:
     return number
 
 
+@stands_for(type=["integer", "string"])
 def _whole(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -148,6 +152,7 @@ def _whole(value: object) -> int:
     return int(number)
 
 
+@stands_for(type=["boolean", "string", "integer"])
 def _flag(value: object) -> bool:
     word = str(value).lower()
     if word not in _TRUE + _FALSE:
@@ -155,6 +160,7 @@ def _flag(value: object) -> bool:
     return word in _TRUE
 
 
+@stands_for(type=["integer", "boolean", "string"])
 def _mode(value: object) -> int:
     if isinstance(value, int):
         return int(value)
@@ -164,6 +170,7 @@ def _mode(value: object) -> int:
     return int(_flag(word))
 
 
+@stands_for(type=["array", "string", "null"], items={"type": "string"})
 def _names(value: object) -> object:
     if value is not None and not isinstance(value, list | str):
         raise vol.Invalid("must be a list")

@@ -82,6 +82,7 @@ class Voice:
             no such rung yet.
         facts: what is known of a person's voice, None for the plain one.
         seconds: length of its reference.
+        source: changes whenever the person's own part of it does: references, language, transcript.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Voice:
     rung: str | None
     facts: VoiceFacts | None = None
     seconds: float = 0.0
+    source: str = ""
 
     @property
     def styles(self) -> tuple[str, ...]:

@@ -149,9 +149,9 @@ def seconds_of(reference: bytes) -> float:
 
 
 def revision_of(folder: VoiceFolder) -> str:
-    """A text that changes whenever the voice would sound different."""
+    """A text that changes whenever the voice would sound different in the same model."""
     facts = folder.facts
-    sounding: list[object] = [facts.language, facts.transcript, facts.model]
+    sounding: list[object] = [facts.language, facts.transcript]
     sounding += [[each.name, each.language, each.transcript] for each in facts.styles]
     digest = hashlib.sha256(json.dumps(sounding).encode() + b"\0")
     digest.update(folder.reference)

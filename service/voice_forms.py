@@ -13,6 +13,7 @@ from aiohttp import web
 from engines.text.segment import LANGUAGES
 from service.enrolment import Words
 from service.errors import ServiceError
+from service.rules import stands_for
 from service.voice import folded
 from service.voice_folder import LONGEST_NAME, LONGEST_STYLE, LONGEST_TRANSCRIPT
 
@@ -56,6 +57,7 @@ def refuse_foreign_page(request: web.Request) -> None:
 def line(longest: int) -> Callable[[object], str]:
     """A rule: text on one line of printable characters, with single spaces."""
 
+    @stands_for(type="string", minLength=1, maxLength=longest)
     def rule(value: object) -> str:
         if not isinstance(value, str):
             raise vol.Invalid("must be text")
@@ -73,6 +75,7 @@ _NOT_PRINTED = ("Cc", "Cs", "Co", "Cn")
 _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # turn the reading direction
 
 
+@stands_for(type="string", examples=list(LANGUAGES))
 def _language(value: object) -> str:
     """A rule: a tag of a language whose text the models read; its region is not looked at."""
     tag = str(value).lower().replace("_", "-").split("-")[0]
@@ -81,12 +84,14 @@ def _language(value: object) -> str:
     return tag
 
 
+@stands_for(enum=[True, "true"])
 def _confirmed(value: object) -> bool:
     if value is not True and value != "true":
         raise vol.Invalid("must be true: without the person's consent there is no voice")
     return True
 
 
+@stands_for(type="string", minLength=1, maxLength=LONGEST_STYLE)
 def _style_name(value: object) -> str:
     """A rule: letters, digits, spaces, hyphens; a style's name is a part of its address."""
     name = folded(line(LONGEST_STYLE)(value))
@@ -115,6 +120,7 @@ CHANGE = vol.Schema(
         vol.Optional("name"): line(LONGEST_NAME),
         vol.Optional("language"): _language,
         vol.Optional("transcript"): line(LONGEST_TRANSCRIPT),
+        vol.Optional("model"): vol.Any(None, str),
         vol.Optional("consent_name"): line(LONGEST_PERSON),
         vol.Optional("consent"): _confirmed,
     }

@@ -62,8 +62,8 @@ class VoiceStore:
         plain_version: changes whenever the plain voice would sound different.
         plain_rung: the rung that speaks it.
         forget: deletes what else is kept of a voice's speech, given its id.
-        cloned_rung: the rung that speaks people's voices; None where there is none yet.
-        cloned_version: changes whenever it would make them sound different.
+        cloned: who speaks a person's voice, given its id and facts: the rung, None where there is
+            none yet, and a text that changes whenever it would make the voice sound different.
     """
 
     def __init__(
@@ -73,11 +73,12 @@ class VoiceStore:
         plain_version: str,
         plain_rung: str,
         forget: Callable[[str], None],
-        cloned_rung: str | None = None,
-        cloned_version: str = "",
+        cloned: Callable[[str, VoiceFacts], tuple[str | None, str]] = lambda voice, facts: (
+            None,
+            "",
+        ),
     ) -> None:
-        self._cloned_rung = cloned_rung
-        self._cloned_version = cloned_version
+        self._speaker = cloned
         revision = hashlib.sha256(plain_version.encode()).hexdigest()[:12]
         self._plain = Voice(PLAIN, "Plain voice", plain_languages, revision, plain_rung)
         self._folder = folder
@@ -100,7 +101,8 @@ class VoiceStore:
 
     def all(self) -> list[Voice]:
         """Every voice, the default one first, also those that may not be spoken yet."""
-        return [self._plain, *sorted(self._voices.values(), key=lambda each: each.name.casefold())]
+        voices = sorted(self._voices.values(), key=lambda each: each.name.casefold())
+        return [self._plain, *map(self._spoken, voices)]
 
     def usable(self) -> list[Voice]:
         """The voices that may be spoken, the default one first."""
@@ -128,16 +130,16 @@ class VoiceStore:
         if voice_id is None or voice_id == PLAIN:
             return self._plain
         try:
-            return self._voices[voice_id]
+            return self._spoken(self._voices[voice_id])
         except KeyError:
             known = ", ".join([PLAIN, *list(self._voices)[:20]])
             message = f"voice: there is no voice {voice_id[:80]!r}; known are {known}"
             raise VoiceNotFound(message, param="voice") from None
 
     def is_current(self, voice: Voice) -> bool:
-        """Whether the voice still is what it was when the caller got it."""
+        """Whether the voice still is what it was when the caller got it, whoever speaks it."""
         now = self._plain if voice.id == PLAIN else self._voices.get(voice.id)
-        return now is not None and now.revision == voice.revision
+        return now is not None and now.source == voice.source
 
     def refresh(self, *, again: bool = False) -> None:
         """See what another process (`import-voices`) put into the folder, or a person took out.
@@ -184,11 +186,11 @@ class VoiceStore:
             self._check_name(facts.name, besides=voice_id)
             now = replace(before, facts=replace(facts, styles=before.facts.styles))
             facts = now.facts
-            if self._revision(now) != voice.revision:
+            if revision_of(now) != voice.source:
                 return self._keep(voice_id, now)
             write_file(self._folder / voice_id / FACTS, facts_file(facts))
             self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
-            return self._voices[voice_id]
+            return self._spoken(self._voices[voice_id])
 
     def rerecord(self, voice_id: str, facts: VoiceFacts, recording: Recording) -> Voice:
         """Give a voice another reference, and the facts that belong to it.
@@ -328,7 +330,7 @@ class VoiceStore:
         files = {FACTS: facts_file(now.facts), REFERENCE: now.reference, **styles}
         write_folder(self._folder / voice_id, {**files, **(prompts or {})})
         self._voices[voice_id] = self._voice(voice_id, now)
-        return self._voices[voice_id]
+        return self._spoken(self._voices[voice_id])
 
     def _prompts(self, voice_id: str, besides: str | None = None) -> dict[str, bytes]:
         """The prompts in a voice's folder, but those whose names begin with `besides`."""
@@ -351,20 +353,24 @@ class VoiceStore:
         return voice
 
     def _voice(self, voice_id: str, folder: VoiceFolder) -> Voice:
-        facts = folder.facts
+        facts, source = folder.facts, revision_of(folder)
         return Voice(
             id=voice_id,
             name=facts.name,
             languages=tuple(dict.fromkeys((facts.language, *self._plain.languages))),
-            revision=self._revision(folder),
-            rung=self._cloned_rung,
+            revision=source,
+            rung=None,
             facts=facts,
             seconds=seconds_of(folder.reference),
+            source=source,
         )
 
-    def _revision(self, folder: VoiceFolder) -> str:
-        salted = revision_of(folder) + self._cloned_version
-        return hashlib.sha256(salted.encode()).hexdigest()[:12]
+    def _spoken(self, voice: Voice) -> Voice:
+        """The voice as it sounds now: which model speaks it may change at any time."""
+        assert voice.facts is not None
+        rung, version = self._speaker(voice.id, voice.facts)
+        revision = hashlib.sha256((voice.source + version).encode()).hexdigest()[:12]
+        return replace(voice, rung=rung, revision=revision)
 
     def _cloned(self, voice_id: str) -> Voice:
         voice = self.find(voice_id)

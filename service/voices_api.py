@@ -10,6 +10,7 @@ from aiohttp import web
 
 from service.enrolment import Enrolment, RateLimit, consent_of
 from service.errors import BadRequest
+from service.models import ModelStore
 from service.recording_checks import Verdict, judge_words
 from service.requests import check, read_json
 from service.transcripts import Transcripts
@@ -34,12 +35,16 @@ class VoicesApi:
 
     Args:
         voices: the voices.
+        models: the models that a voice may name.
         transcripts: suggests what a recording says, None where nobody can.
     """
 
-    def __init__(self, voices: VoiceStore, transcripts: Transcripts | None = None) -> None:
+    def __init__(
+        self, voices: VoiceStore, models: ModelStore, transcripts: Transcripts | None = None
+    ) -> None:
         self._transcripts = transcripts
         self._voices = voices
+        self._models = models
         self._enrolment = Enrolment(voices)
         self._uploads = Uploads()
         self._rate = RateLimit()
@@ -124,6 +129,8 @@ class VoicesApi:
         changes: dict[str, Any] = {
             key: fields[key] for key in ("name", "language", "transcript") if key in fields
         }
+        if "model" in fields:
+            changes["model"] = self._models.find(fields["model"]).id if fields["model"] else None
         if "consent" in fields:
             changes["consent"] = consent_of(fields["consent_name"])
         facts = replace(voice.facts, **changes)

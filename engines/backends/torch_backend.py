@@ -1,4 +1,4 @@
-"""The reference: official checkpoints run by PyTorch on the CPU, slow and obviously right."""
+"""The reference: official checkpoints run by PyTorch, slow and obviously right."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TorchTensor:
 
     def numpy(self) -> Array:
         """A copy as an array."""
-        return self.tensor.numpy().copy()
+        return self.tensor.cpu().numpy().copy()
 
 
 class TorchSession:
@@ -44,16 +44,18 @@ class TorchSession:
     Args:
         graph: its row in the table.
         module: takes the inputs and gives the outputs in the row's order.
+        device: where the module lies, by PyTorch's name for it.
     """
 
-    def __init__(self, graph: GraphSpec, module: nn.Module) -> None:
+    def __init__(self, graph: GraphSpec, module: nn.Module, device: str = "cpu") -> None:
         self._graph = graph
         self._module = module
+        self._device = device
 
     def run(self, feeds: Mapping[str, Feed], keep: Collection[str] = ()) -> dict[str, Any]:
         """See `Session.run`."""
         check_feeds(self._graph, feeds)
-        inputs = [_tensor(feeds[tensor.name]) for tensor in self._graph.inputs]
+        inputs = [_tensor(feeds[tensor.name]).to(self._device) for tensor in self._graph.inputs]
         try:
             with torch.inference_mode():
                 outputs = self._module(*inputs)
@@ -62,16 +64,17 @@ class TorchSession:
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         named = zip(self._graph.outputs, outputs, strict=True)
         return {
-            tensor.name: TorchTensor(value) if tensor.name in keep else value.numpy()
+            tensor.name: TorchTensor(value) if tensor.name in keep else value.cpu().numpy()
             for tensor, value in named
         }
 
 
 class TorchBackend:
-    """Official checkpoints on the CPU.
+    """Official checkpoints by PyTorch.
 
     Args:
         source: the files; each network is read when its first graph is loaded.
+        device: where they run, by PyTorch's name for it; the bench compares on the GPU.
 
     Raises:
         BackendUnavailableError: the source is not a set of checkpoints.
@@ -80,7 +83,8 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, source: CheckpointFiles | Path) -> None:
+    def __init__(self, source: CheckpointFiles | Path, device: str = "cpu") -> None:
+        self._device = device
         if not isinstance(source, CheckpointFiles):
             raise BackendUnavailableError("the torch backend reads checkpoints, not a folder")
         self._source = source
@@ -96,7 +100,8 @@ class TorchBackend:
         Raises:
             CheckpointError: the graph's own file is missing or cannot be used.
         """
-        return TorchSession(self._graphs[graph], self.module(graph))
+        module = self.module(graph).to(self._device)
+        return TorchSession(self._graphs[graph], module, self._device)
 
     def close(self) -> None:
         """Nothing to do: the memory goes with the object."""
@@ -174,7 +179,7 @@ def _facts(
         heads=text.config.head,
         head_size=text.config.hidden_dim // text.config.head,
         max_tokens=min(LONGEST_SENTENCE, FRAMES_PER_SECOND * text.config.max_sec),
-        hubert_width=vits.SSL_CHANNELS,
+        hubert_width=config.ssl_channels,
         bert_width=t2s.BERT_CHANNELS,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the T2S matrices; int8 takes less than half the time a token, and is refused "
         "where it costs too much",
     )
+    parser.add_argument(
+        "--progress",
+        choices=("bar", "json"),
+        default="bar",
+        help="json: a line {done, total, what} on the output for every graph, for programs",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,7 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
     # Here and not above: it needs torch and onnx, and `--help` does not.
     from engines.export import convert
 
-    drift = convert(checkpoint_files(arguments), arguments.out, arguments.precision, _show)
+    show = _tell if arguments.progress == "json" else _show
+    drift = convert(checkpoint_files(arguments), arguments.out, arguments.precision, show)
+    if arguments.progress == "json":
+        return 0
     size = sum(file.stat().st_size for file in arguments.out.iterdir())
     print(f"{arguments.out}: {size / 2**20:.0f} MiB")
     if drift is not None:
@@ -37,6 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
             f"the likeliest stays in {drift.agreement:.1%}"
         )
     return 0
+
+
+def _tell(done: int, total: int, what: str) -> None:
+    print(json.dumps({"done": done, "total": total, "what": what}), flush=True)
 
 
 def _show(done: int, total: int, what: str) -> None:

@@ -1,3 +1,5 @@
+import { lower, rungName, seconds } from "./words.js";
+
 // Addresses are relative, so the page also works behind Home Assistant's ingress.
 export const byId = (id) => document.getElementById(id);
 const TOKEN = "gptsovits-token";
@@ -23,7 +25,7 @@ async function showHealth() {
     const health = await (await fetch("health")).json();
     const queue = health.queue.depth ? ` · ${health.queue.depth} waiting` : "";
     line.textContent = health.status === "ok"
-      ? `Ready · ${health.rung} voice${queue}`
+      ? `Ready · ${lower(rungName(health.rung))}${queue}`
       : `${health.status}${health.reason ? `: ${health.reason}` : ""}`;
     line.dataset.state = health.status === "ok" ? "good" : "bad";
   } catch {
@@ -77,7 +79,7 @@ async function speak() {
     response_format: "mp3",
   };
   const response = await call("v1/audio/speech", { method: "POST", body: JSON.stringify(body) });
-  const first = Math.round(performance.now() - started);
+  const first = performance.now() - started;
   if (!response.ok) {
     byId("access").hidden = response.status !== 401;
     result.textContent = `Not spoken: ${await failureOf(response)}`;
@@ -88,7 +90,7 @@ async function speak() {
   player.src = URL.createObjectURL(await response.blob());
   player.hidden = false;
   const rung = response.headers.get("X-Speech-Rung");
-  result.textContent = `Rung: ${rung} · first audio after ${first} ms`;
+  result.textContent = `${rungName(rung)} · first sound after ${seconds(first / 1000)}`;
   await player.play().catch(() => {});
 }
 
@@ -109,6 +111,7 @@ byId("access").addEventListener("submit", (event) => {
   event.preventDefault();
   localStorage.setItem(TOKEN, byId("token").value);
   showVoices();
+  document.dispatchEvent(new Event("token"));
 });
 
 byId("speed").addEventListener("input", ({ target }) => {

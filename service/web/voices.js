@@ -1,8 +1,10 @@
 // The voices of people: listed, heard, renamed, deleted.
 import { addressOf, byId, call, failureOf, languageName, showVoices, voices } from "./app.js";
 import { openEnrolment } from "./enrol.js";
+import { models } from "./models.js";
 
 document.addEventListener("voices", showList);
+document.addEventListener("models", showList);
 
 function showList() {
   byId("voice-list").replaceChildren(...voices.map(row));
@@ -21,6 +23,7 @@ function row(voice) {
       `${voice.seconds.toFixed(1)} s`,
       day(voice.created),
       !voice.usable && "waits for consent",
+      voice.model && `model ${models.find(({ id }) => id === voice.model)?.name ?? `${voice.model} (gone)`}`,
       voice.usable && !voice.rung && "no model speaks it yet: another voice stands in",
     ].filter(Boolean).join(" · ")
     : "speaks where no other voice can";
@@ -32,6 +35,7 @@ function row(voice) {
     buttons.append(
       button("Listen", voice, () => listen(voice)),
       button("Rename", voice, rename),
+      ...(models.length || voice.model ? [button("Model", voice, chooseModel)] : []),
       button("Record again", voice, () => openEnrolment(voice)),
       button("Add a style", voice, () => openEnrolment(voice, true)),
       button("Delete", voice, remove),
@@ -89,6 +93,18 @@ async function rename(voice) {
   await change(voice, { name: name.input.value }, "Renamed.");
 }
 
+async function chooseModel(voice) {
+  const input = Object.assign(document.createElement("select"), { id: "ask-input" });
+  input.append(
+    new Option("the house's choice", "", false, !voice.model),
+    ...models.map(({ id, name }) => new Option(name, id, false, id === voice.model)),
+  );
+  const caption = Object.assign(document.createElement("label"), { htmlFor: input.id, textContent: "Model" });
+  const text = "The model that speaks this voice.";
+  if (!(await ask(`Model of ${voice.name}`, text, "Use it", { nodes: [caption, input] }))) return;
+  await change(voice, { model: input.value || null }, "Chosen.");
+}
+
 async function remove(voice) {
   const text = "Its recording, what was made of it and what it has said are deleted for good.";
   if (!(await ask(`Delete ${voice.name}?`, text, "Delete"))) return;
@@ -124,13 +140,13 @@ function say(text) {
   byId("voices-said").textContent = text;
 }
 
-function field(label, properties) {
+export function field(label, properties) {
   const input = Object.assign(document.createElement("input"), { id: "ask-input", autocomplete: "off", ...properties });
   const caption = Object.assign(document.createElement("label"), { htmlFor: input.id, textContent: label });
   return { input, nodes: [caption, input] };
 }
 
-function ask(title, text, yes, { nodes = [] } = {}) {
+export function ask(title, text, yes, { nodes = [] } = {}) {
   const dialog = byId("ask");
   byId("ask-title").textContent = title;
   byId("ask-text").textContent = text;

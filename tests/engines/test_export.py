@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from engines import export
+from engines.__main__ import main
 from engines.backends import CheckpointFiles
 from engines.errors import ConvertError
 from engines.export import convert
@@ -54,3 +56,16 @@ def test_a_conversion_that_fails_leaves_nothing(
     with pytest.raises(ConvertError, match="no space left"):
         convert(tiny_files, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_programs_are_told_the_progress(
+    tiny_files: CheckpointFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--t2s", tiny_files.t2s, "--sovits", tiny_files.sovits, "--models", tiny_files.models]
+    arguments = ["convert", *files, "--out", tmp_path / "model", "--progress", "json"]
+    assert main([str(each) for each in arguments]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    total = len(ModelFolder.read(tmp_path / "model").graphs)
+    assert [each["done"] for each in told] == list(range(total + 1))
+    assert {each["total"] for each in told} == {total}
+    assert (told[0]["what"], told[-1]["what"]) == ("hubert", "model.json")

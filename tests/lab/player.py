@@ -69,6 +69,19 @@ class Player(Process):
         super().__init__("MPD", "mpd", "--no-daemon", "--stderr", settings, log=log)
         self.wait_for("control port", self._status, 60)
 
+    def play(self, url: str) -> None:
+        """Have it fetch an address and play what comes.
+
+        Raises:
+            LabError: it refuses.
+        """
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+            line.sendall(f'clear\nadd "{url}"\nplay\nclose\n'.encode())
+            with line.makefile() as answer:
+                said = answer.read()
+        if "ACK" in said:
+            raise LabError(f"the player does not play {url}: {said}")
+
     def await_announcement(self, since: int, called: float, seconds: float = 60) -> Played:
         """Wait until the player has played something to its end.
 

@@ -121,6 +121,7 @@ async def test_a_body_that_keeps_coming_may_take_long(door: Door, clock: list[fl
     head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
     reader = await door.connect(head.encode())
     writer = door.writers[-1]
+    await eventually(lambda: any(guest._asking for guest in door.doorman._guests.values()))
     for at in range(0, len(body), 6_000):
         writer.write(body[at : at + 6_000])
         await writer.drain()

@@ -41,7 +41,7 @@ class Moody(FakeRung):
     """Well until `sick`, then as its script says."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, CHUNK, patience=1.5, voices=("plain", ""))
+        super().__init__(name, CHUNK, patience=60.0, voices=("plain", ""))
         self.sick = False
         self.bounds: Bounds | None = None
 
@@ -68,7 +68,8 @@ async def test_every_request_is_answered(tmp_path: Path, how: str, worse: bool) 
     gpu, cpu = Moody("gpu"), Moody("cpu")
     gpu.script = cpu.script = SICK[how]
     app = create_app(
-        Settings(data=tmp_path, max_queue=100, cache_mb=0), lambda: (gpu, cpu, plain())
+        Settings(data=tmp_path, max_queue=100, max_wait=3600, cache_mb=0),
+        lambda: (gpu, cpu, plain()),
     )
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
@@ -76,8 +77,9 @@ async def test_every_request_is_answered(tmp_path: Path, how: str, worse: bool) 
     url = "http://{}:{}/v1/audio/speech".format(*runner.addresses[0][:2])
 
     async def one(session: aiohttp.ClientSession, number: int) -> str:
-        gpu.sick = gpu.sick or number == 10
-        cpu.sick = cpu.sick or (worse and number == 20)
+        for rung, falls_ill in ((gpu, number == 10), (cpu, worse and number == 20)):
+            rung.sick = rung.sick or falls_ill
+            rung.patience = 0.2 if rung.sick else 60.0
         body = {"input": f"Announcement {number}. And more.", "response_format": "pcm"}
         async with session.post(url, json=body) as response:
             assert response.status == 200

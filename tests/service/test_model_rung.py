@@ -178,8 +178,7 @@ async def test_another_model_is_another_sound(tmp_path: Path, mum: Voice) -> Non
             "1",
             "plain",
             lambda voice: None,
-            cloned_rung="onnxruntime",
-            cloned_version=identity,
+            cloned=lambda voice, facts, identity=identity: ("onnxruntime", identity),
         )
         .get(mum.id)
         .revision
@@ -194,7 +193,7 @@ def test_a_folder_that_is_no_model_is_refused_at_the_start(tmp_path: Path) -> No
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_and_stood_in_for(
-    tmp_path: Path, start: Start, mum: Voice, monkeypatch: pytest.MonkeyPatch
+    start: Start, mum: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:
         raise CheckpointError("the weights are damaged")
@@ -202,11 +201,16 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_stood_in_for(
     service = await start()
     health = service.health
     assert (health.rung, health.snapshot()["status"]) == ("onnxruntime", "ok")
-    assert health.model is not None
     monkeypatch.setattr("service.model_rung.open_backend", broken)
-    health.model._synthesizer = None
-    health.model.load(VoiceStore(tmp_path / "voices", ("en",), "1", "plain", lambda voice: None))
+    (rung,) = health.models._rungs.values()
+    assert rung.unload()
+    with pytest.raises(CheckpointError):
+        rung.load()
     told = health.snapshot()
     assert (told["rung"], told["status"], told["model"]["state"]) == ("plain", "degraded", "failed")
     assert told["reason"] == "the weights are damaged"
     assert (await service.say("Dinner is ready.", voice=mum.id))[:2] == (200, "plain")
+    monkeypatch.undo()
+    monkeypatch.setattr("service.model_fleet.RETRY_AFTER", 0.0)
+    await eventually(lambda: ready(health))
+    assert (await service.say("Dinner is ready.", voice=mum.id))[:2] == (200, "onnxruntime")

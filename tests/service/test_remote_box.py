@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from engines.audio import load_recording
-from service import remote, watching
+from service import ladder, watching
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
@@ -49,7 +49,8 @@ async def here(
 ) -> AsyncIterator[tuple[str, Health]]:
     """The box under test, with its address and its health."""
     monkeypatch.setattr(watching, "LOOK_EVERY", 0.2)
-    monkeypatch.setattr(remote, "ANSWER", 2.0)
+    monkeypatch.setattr(ladder, "FIRST_RETRY", 0.5)
+    monkeypatch.setattr(ladder, "LAST_RETRY", 1.0)
     monkeypatch.setattr(RemoteRung, "bounds", None)  # how busy the tests' machine is says nothing
     there = f"http://127.0.0.1:{unused_tcp_port}"
     app = create_app(Settings(data=tmp_path / "here", remote_url=there, remote_token="secret"))
@@ -90,7 +91,7 @@ async def test_whatever_happens_to_the_other_box_the_house_is_answered(
     async with aiohttp.ClientSession() as session:
         assert (await say(session, url, "Nobody there yet."))[0] == "plain"
         with start_there() as box:
-            await eventually(lambda: health.rung == "remote", 120)
+            await eventually(lambda: health.rung == "remote", 300)
             assert (await say(session, url, "Somebody there."))[0] == "remote"
 
             body = {"input": STORY, "voice": "mum", "response_format": "pcm"}
@@ -105,12 +106,12 @@ async def test_whatever_happens_to_the_other_box_the_house_is_answered(
             assert health.snapshot()["status"] == "degraded"
             assert health.snapshot()["reason"].startswith("remote_lost: http://127.0.0.1")
         with start_there() as box:
-            await eventually(lambda: health.rung == "remote", 120)
+            await eventually(lambda: health.rung == "remote", 300)
             assert (await say(session, url, "Revived."))[0] == "remote"
             box.signal(signal.SIGSTOP)
             assert (await say(session, url, "Hung."))[0] == "plain"
             assert health.snapshot()["status"] == "degraded"
             box.signal(signal.SIGCONT)
-            await eventually(lambda: health.rung == "remote", 120)
+            await eventually(lambda: health.rung == "remote", 300)
             assert (await say(session, url, "Going on."))[0] == "remote"
             await asyncio.to_thread(box.stop)

@@ -21,6 +21,14 @@ WONDERFUL = "How wonderful, they are all coming home for dinner tonight!"
 STYLES = "/v1/voices/mum/styles"
 
 
+def enrolled(folder: Path, *styles: str) -> None:
+    """Mum, with styles of these names, in a data folder whose service does not run yet."""
+    store = Home(folder / "voices").open()
+    store.enrol(replace(MUM, transcript=SAID), TONE)
+    for style in styles:
+        store.add_style("mum", replace(HAPPY, name=style), OTHER_TONE)
+
+
 def test_a_style_survives_a_restart_and_changes_the_sound(home: Home) -> None:
     store = home.open()
     before = store.enrol(MUM, TONE)
@@ -79,9 +87,11 @@ def test_what_cannot_be_a_style_is_refused(home: Home) -> None:
         store.add_style("plain", HAPPY, TONE)
 
 
-async def test_a_style_is_added_listed_and_heard(start_service: StartService) -> None:
+async def test_a_style_is_added_listed_and_heard(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    enrolled(tmp_path)
     service = await start_service()
-    await send(service, wav(spoken()))
     happy = wav(spoken(WONDERFUL))
     status, made = await send(service, happy, STYLES, name="Happy", transcript=WONDERFUL)
     assert status == 201
@@ -99,11 +109,10 @@ async def test_a_style_is_added_listed_and_heard(start_service: StartService) ->
 
 
 async def test_a_request_speaks_in_a_style_or_learns_which_there_are(
-    start_service: StartService,
+    start_service: StartService, tmp_path: Path
 ) -> None:
+    enrolled(tmp_path, "开心 1")
     service = await start_service()
-    await send(service, wav(spoken()))
-    await send(service, wav(spoken()), STYLES, name="开心 1")
     async with service.post(input="Hello.", voice="mum", style="开心 1") as response:
         assert response.status == 200
     async with service.post(input="Hello.", voice="mum", style="angry") as response:
@@ -127,18 +136,24 @@ async def test_a_request_speaks_in_a_style_or_learns_which_there_are(
     ],
 )
 async def test_a_style_needs_what_a_voice_needs(
-    start_service: StartService, fields: dict[str, str | None], status: int, param: str
+    start_service: StartService,
+    tmp_path: Path,
+    fields: dict[str, str | None],
+    status: int,
+    param: str,
 ) -> None:
+    enrolled(tmp_path)
     service = await start_service()
-    await send(service, wav(spoken()))
     answer, body = await send(service, wav(spoken()), STYLES, **{"name": "happy", **fields})
     assert (answer, body["error"]["param"]) == (status, param)
     assert (await ask(service, "GET", STYLES))[1] == {"styles": []}
 
 
-async def test_a_recording_that_is_no_good_is_refused(start_service: StartService) -> None:
+async def test_a_recording_that_is_no_good_is_refused(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    enrolled(tmp_path)
     service = await start_service()
-    await send(service, wav(spoken()))
     status, body = await send(service, wav(silence(5)), STYLES, name="happy")
     assert (status, body["error"]["code"]) == (422, "recording_refused")
     assert (await send(service, wav(spoken()), "/v1/voices/dad/styles", name="happy"))[0] == 404
@@ -148,10 +163,8 @@ async def test_a_recording_that_is_no_good_is_refused(start_service: StartServic
 async def test_nothing_is_left_of_a_deleted_style_nor_of_its_voice(
     start_service: StartService, tmp_path: Path
 ) -> None:
+    enrolled(tmp_path, "happy", "sad")
     service = await start_service()
-    await send(service, wav(spoken()))
-    for name in ("happy", "sad"):
-        await send(service, wav(spoken()), STYLES, name=name)
     assert (await ask(service, "DELETE", f"{STYLES}/Happy"))[0] == 204
     assert (await ask(service, "DELETE", f"{STYLES}/happy"))[0] == 404
     assert named(tmp_path, style_file("happy")) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,7 @@ from tests.service.conftest import (
     RunningService,
     StartService,
 )
-from tests.service.recordings import spoken, wav
-from tests.service.test_voices_api import send
+from tests.service.test_voices import MUM, TONE, Home
 
 SENTENCE = CHUNKS_PER_SENTENCE * CHUNK_SECONDS
 TEXT = "First comes one. Then comes two."
@@ -146,10 +147,10 @@ async def test_raw_is_samples_alone(start_service: StartService) -> None:
 
 
 async def test_the_reference_names_a_voice_and_is_never_opened(
-    start_service: StartService,
+    start_service: StartService, tmp_path: Path
 ) -> None:
+    Home(tmp_path / "voices").open().enrol(replace(MUM, name="Grand Ma"), TONE)
     service = await start_service()
-    await send(service, wav(spoken()), name="Grand Ma")
     for path in ("grand-ma", "Grand Ma", "refs/grand-ma.wav", r"C:\voices\GRAND MA.WAV"):
         async with service.session.post(
             f"{service.url}/tts", json={**NEEDED, "ref_audio_path": path}
@@ -244,9 +245,9 @@ async def test_what_fails_says_so_and_is_no_second_of_silence(
     assert error["Exception"]
 
 
-async def test_a_seed_of_minus_one_draws_anew(start_service: StartService) -> None:
+async def test_a_seed_of_minus_one_draws_anew(start_service: StartService, tmp_path: Path) -> None:
+    Home(tmp_path / "voices").open().enrol(MUM, TONE)
     service = await start_service()
-    await send(service, wav(spoken()))
     for _ in range(2):
         await post(service, {**NEEDED, "text": "One.", "ref_audio_path": "mum"})
     seeds = [each.sampling.seed for each in service.synthesizer.said]

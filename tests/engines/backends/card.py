@@ -89,8 +89,14 @@ class Bindings:
     CUmemorytype = SimpleNamespace(CU_MEMORYTYPE_DEVICE=2)
     CUstreamCaptureMode = SimpleNamespace(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL=1)
     CUDA_MEMCPY2D = SimpleNamespace
+    CUlaunchConfig = SimpleNamespace
+    CUfunction_attribute = SimpleNamespace(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
+    CUlaunchAttributeID = SimpleNamespace(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION=4)
 
     def __init__(self) -> None:
+        self.launches: list[tuple[Any, ...]] = []
+        self.attributes: list[tuple[Any, ...]] = []
+        self.clusters = 16
         self.fails: dict[str, str] = {}
         self.calls: list[str] = []
         self.priorities: list[int] = []
@@ -129,6 +135,33 @@ class Bindings:
         for row in range(what.Height):
             piece = view(what.srcDevice + row * what.srcPitch, what.WidthInBytes)
             view(what.dstDevice + row * what.dstPitch, what.WidthInBytes)[:] = piece
+        return (OK,)
+
+    def CUlaunchAttribute(self) -> Any:
+        return SimpleNamespace(value=SimpleNamespace(clusterDim=SimpleNamespace()))
+
+    def cuModuleLoadData(self, image: bytes) -> Any:
+        return OK, image.decode().split()
+
+    def cuModuleGetFunction(self, module: list[str], name: bytes) -> Any:
+        return (OK, name.decode()) if name.decode() in module else (failed("NOT_FOUND"), None)
+
+    def cuFuncSetAttribute(self, *what: Any) -> Any:
+        self.attributes.append(what)
+        return (OK,)
+
+    def cuOccupancyMaxActiveClusters(self, function: str, config: Any) -> Any:
+        assert config.attrs[0].value.clusterDim.x == 8
+        return OK, self.clusters
+
+    def cuLaunchKernel(self, function: str, *rest: Any) -> Any:
+        *sizes, stream, parameters, _ = rest
+        first = view(parameters, 16).view(np.uint64)
+        values = (
+            int(view(int(first[0]), 8).view(np.uint64)[0]),
+            int(view(int(first[1]), 4).view(np.int32)[0]),
+        )
+        self.launches.append((function, tuple(sizes), stream, values))
         return (OK,)
 
     def cuStreamBeginCapture(self, *_: Any) -> Any:

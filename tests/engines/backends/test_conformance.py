@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 
 from engines.backends import Backend, CheckpointFiles, open_backend
+from engines.backends.cuda_device import load_cuda
+from engines.backends.tensorrt_backend import TensorRTBackend
 from engines.errors import BackendUnavailableError, CheckpointError
 from engines.golden import Folder
 from engines.graphs import Axis, TensorSpec, graphs
+
+from .card import Bindings, Paper, PyCuda
 
 SIZES = {
     "samples": 4_000,
@@ -42,12 +46,43 @@ GRAPHS = (
 )
 
 
-@pytest.fixture(scope="module", params=["torch", "onnxruntime"])
+def card_is_here() -> bool:
+    try:
+        return bool(load_cuda())
+    except BackendUnavailableError:
+        return False
+
+
+NO_CARD = pytest.mark.skipif(not card_is_here(), reason="needs an NVIDIA card")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "torch",
+        "onnxruntime",
+        "paper",
+        pytest.param("tensorrt", marks=[pytest.mark.gpu, NO_CARD]),
+    ],
+)
 def backend(
-    request: pytest.FixtureRequest, tiny_files: CheckpointFiles, tiny_model: Path
+    request: pytest.FixtureRequest,
+    tiny_files: CheckpointFiles,
+    tiny_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Backend:
-    sources = {"torch": tiny_files, "onnxruntime": tiny_model}
-    return open_backend(request.param, sources[request.param])
+    engines = tmp_path_factory.mktemp("engines")
+    bindings = Bindings()
+    makers = {
+        "torch": lambda: open_backend("torch", tiny_files),
+        "onnxruntime": lambda: open_backend("onnxruntime", tiny_model),
+        # TensorRT's session with a stand-in for the card, and with a card.
+        "paper": lambda: TensorRTBackend(
+            tiny_model, "fp32", engines, trt=Paper(bindings), cuda=(PyCuda(), bindings)
+        ),
+        "tensorrt": lambda: TensorRTBackend(tiny_model, "fp32", engines),
+    }
+    return makers[request.param]()
 
 
 def feed(tensor: TensorSpec, model: Any) -> Any:
@@ -159,7 +194,9 @@ def test_an_unknown_graph_is_a_key_error(backend: Backend) -> None:
 
 
 def test_an_unknown_backend_is_named() -> None:
-    with pytest.raises(BackendUnavailableError, match=r"\['onnxruntime', 'torch'\], not 'abacus'"):
+    with pytest.raises(
+        BackendUnavailableError, match=r"\['onnxruntime', 'tensorrt', 'torch'\], not 'abacus'"
+    ):
         open_backend("abacus", Path())
 
 

@@ -1,0 +1,222 @@
+"""SoVITS in 8 bits for the GPU: explicit Q/DQ graphs with ranges from sentences that were spoken.
+
+The second stage is computed once for every sentence, on products of known ranges: weights get a
+scale for each row, activations one for each tensor, all symmetric, as TensorRT wants them. The last
+products stay as they are (see `engines.half`). The text-to-semantic network is not among them: its
+tokens are drawn by kernels in float16, so tokens are the same and only the sound can differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from engines.backends import Array, Backend, Feed, Session
+from engines.build import CALIBRATED, graph_model
+from engines.errors import ConvertError
+from engines.graphs import HEARD
+from engines.half import last_products
+from engines.model_folder import ModelFolder
+from engines.sampling import Floats
+
+GRAPHS = ("vits_encode", "vits_flow", "vits_generate")
+ADVISED = 1000
+"""Sentences that give every sound of a language its turn."""
+HELD_OUT = 8
+"""Of so many sentences, one is for the check and not for the ranges."""
+MOST_DISTANCE = 3.0
+"""Decibels, see `spectral_distance`; beyond it int8 is refused."""
+
+_FRAME, _FLOOR = 1024, 1e-4
+_TYPES = ["Conv", "MatMul"]
+
+Progress = Callable[[int, int, str], None]
+
+
+class Recorder:
+    """A backend that notes what the SoVITS graphs are fed.
+
+    Args:
+        backend: computes.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.name, self.model = backend.name, backend.model
+        self.fed: dict[str, list[dict[str, Array]]] = {graph: [] for graph in GRAPHS}
+        self._backend = backend
+
+    def load(self, graph: str) -> Session:
+        """See `Backend.load`."""
+        session = self._backend.load(graph)
+        return _Noting(session, self.fed[graph]) if graph in self.fed else session
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._backend.close()
+
+
+class _Noting:
+    def __init__(self, session: Session, fed: list[dict[str, Array]]) -> None:
+        self._session, self._fed = session, fed
+
+    def run(self, feeds: Mapping[str, Feed], keep: Any = ()) -> dict[str, Any]:
+        self._fed.append({name: np.asarray(feed) for name, feed in feeds.items()})
+        return self._session.run(feeds, keep)
+
+
+def calibrate(
+    folder: ModelFolder,
+    fed: Mapping[str, list[dict[str, Array]]],
+    progress: Progress = lambda done, total, what: None,
+) -> float:
+    """Write the Q/DQ graphs into the model's folder, all of them or none.
+
+    Args:
+        folder: a model converted in float32.
+        fed: what `Recorder` noted, at least two sentences.
+        progress: called with graphs done, graphs in all, and what comes next.
+
+    Returns:
+        Spectral distance of the sound from float32, in decibels, over sentences that gave no range.
+
+    Raises:
+        ConvertError: there are too few sentences, or the sound would be too far away.
+    """
+    if min(len(feeds) for feeds in fed.values()) < 2:
+        raise ConvertError("at least two sentences must be spoken for a calibration")
+    with tempfile.TemporaryDirectory(prefix=".calibrate-", dir=folder.root) as scratch:
+        made: dict[str, Path] = {}
+        for done, graph in enumerate(GRAPHS):
+            progress(done, len(GRAPHS) + 1, graph)
+            made[graph] = Path(scratch) / CALIBRATED.format(graph)
+            ranges = [each for number, each in enumerate(fed[graph]) if number % HELD_OUT]
+            _quantize(folder, graph, ranges, made[graph])
+        progress(len(GRAPHS), len(GRAPHS) + 1, "comparing")
+        distance = _distance(folder, made, fed)
+        if not distance <= MOST_DISTANCE:
+            raise ConvertError(
+                f"int8 would be {distance:.1f} dB away from float32 in its spectrum, at most "
+                f"{MOST_DISTANCE:.1f} are allowed; calibrate with more sentences "
+                f"({len(fed[GRAPHS[0]])} were given), or use fp16"
+            )
+        for graph, file in made.items():
+            file.replace(folder.root / CALIBRATED.format(graph))
+    progress(len(GRAPHS) + 1, len(GRAPHS) + 1, "done")
+    return distance
+
+
+def spectral_distance(expected: Floats, made: Floats) -> float:
+    """Root mean square difference of two sounds' magnitudes in decibels.
+
+    Frames of 1024 samples that are silent in the expected sound (40 dB below its loudest) are left
+    out, and so is what lies 80 dB below full scale.
+    """
+    left, right = (_spectrum(sound) for sound in (expected, made))
+    loud = left.max(axis=1)
+    heard = loud > loud.max() / 100
+    difference = 20 * (np.log10(left[heard]) - np.log10(right[heard]))
+    return float(np.sqrt(np.square(difference).mean()))
+
+
+def _spectrum(sound: Floats) -> Floats:
+    whole = np.zeros(max(-(-len(sound) // _FRAME), 1) * _FRAME)
+    whole[: len(sound)] = sound
+    frames = whole.reshape(-1, _FRAME) * np.hanning(_FRAME)
+    return np.asarray(np.abs(np.fft.rfft(frames)) + _FLOOR * _FRAME / 4)
+
+
+def _distance(
+    folder: ModelFolder, made: Mapping[str, Path], fed: Mapping[str, list[dict[str, Array]]]
+) -> float:
+    """Mean over the held-out sentences, each through all three graphs without noise."""
+    models = [
+        {graph: _session(graph_model(folder, graph, "fp32")) for graph in GRAPHS},
+        {graph: _session(onnx.load(file)) for graph, file in made.items()},
+    ]
+    styles = {"vits_flow": "flow_style", "vits_generate": "voice_style"}
+    constant = {name: {name: fed[graph][0][name]} for graph, name in styles.items()}
+    distances = []
+    for feeds in fed["vits_encode"][::HELD_OUT]:
+        sounds = []
+        for sessions in models:
+            mean = sessions["vits_encode"].run(None, feeds)[0][:, :, : HEARD.max]
+            flowed = {"latent": mean, **constant["flow_style"]}
+            latent = sessions["vits_flow"].run(None, flowed)[0]
+            heard = {"latent": latent, **constant["voice_style"]}
+            sounds.append(sessions["vits_generate"].run(None, heard)[0][0])
+        distances.append(spectral_distance(*sounds))
+    return float(np.mean(distances))
+
+
+def _quantize(
+    folder: ModelFolder, graph: str, ranges: Iterable[dict[str, Array]], target: Path
+) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
+    from onnxruntime.quantization import quantize_static as quantize
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._feeds: Iterator[dict[str, Array]] = iter(ranges)
+
+        def get_next(self) -> dict[str, Array] | None:
+            return next(self._feeds, None)
+
+    model = graph_model(folder, graph, "fp32")
+    last = last_products(model.graph)
+    with _quietly():
+        quantize(
+            model,
+            target,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=_TYPES,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[
+                node.name
+                for node in model.graph.node
+                if node.op_type in _TYPES
+                and (node.output[0] in last or not _has_weights(node, model))
+            ],
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,
+                "DisableShapeInference": True,
+            },
+        )
+
+
+def _has_weights(node: Any, model: Any) -> bool:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return any(name in weights for name in node.input)
+
+
+def _session(model: Any) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the tool's advice to prepare the model, which it is."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(level)

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.pytest_plugin import AiohttpServer
+
+from service import doctor, house_checks, machine_checks
+from service.config import Settings
+from service.findings import Finding
+from tests.lab.broker import PASSWORD, USER, Broker
+from tests.lab.process import free_port
+from tests.service.conftest import StartService
+
+NVIDIA_SMI = """#!/bin/sh
+echo 'NVIDIA GeForce RTX 3060, 12288 MiB, {driver}'
+exit {status}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=tmp_path / "data", port=free_port())
+
+
+@pytest.fixture
+def nvidia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a program nvidia-smi on the path that says a driver, or fails."""
+
+    def install(driver: str = "580.95.05", status: int = 0, cuda: str = "") -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        program = folder / "nvidia-smi"
+        program.write_text(NVIDIA_SMI.format(driver=driver, status=status))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+        monkeypatch.setattr(machine_checks, "_initialise_cuda", lambda: cuda)
+
+    return install
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {each.check: each.state for each in findings}
+
+
+@pytest.mark.parametrize(
+    ("card", "expected", "advice"),
+    [
+        ({}, {"gpu": "ok", "driver": "ok"}, ""),
+        ({"driver": "550.54"}, {"gpu": "ok", "driver": "fail"}, "install driver 580"),
+        ({"status": 9}, {"gpu": "fail"}, "restart the machine"),
+        (
+            {"cuda": "answers with error 999"},
+            {"gpu": "ok", "driver": "fail"},
+            "container toolkit",
+        ),
+    ],
+)
+def test_cards_and_drivers(
+    settings: Settings,
+    nvidia: Callable[..., None],
+    card: dict[str, Any],
+    expected: dict[str, str],
+    advice: str,
+) -> None:
+    nvidia(**card)
+    findings = machine_checks.graphics(settings)
+    assert states(findings) == expected
+    assert advice in findings[-1].advice
+
+
+@pytest.mark.parametrize(("vendor", "state"), [("0x10de", "warn"), ("0x8086", "ok")])
+def test_a_card_without_a_driver_is_seen(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vendor: str,
+    state: str,
+) -> None:
+    (tmp_path / "pci" / "0000:01").mkdir(parents=True)
+    (tmp_path / "pci" / "0000:01" / "vendor").write_text(vendor + "\n")
+    monkeypatch.setattr(machine_checks, "PCI", tmp_path / "pci")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert states(machine_checks.graphics(settings)) == {"gpu": state}
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "said"),
+    [
+        ("__version__ = '11.4'", "ok", "11.4"),
+        ("raise ImportError('no libnvinfer.so.11')", "fail", "no libnvinfer.so.11"),
+        ("import os; os.abort()", "fail", "cannot be loaded: status -6"),
+    ],
+)
+def test_tensorrt_is_loaded_in_a_process_of_its_own(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    state: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr(machine_checks, "FLAVOURS", ("tensorrt",))
+    (tmp_path / "tensorrt.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (found,) = machine_checks.tensorrt(settings)
+    assert (found.check, found.state) == ("tensorrt", state)
+    assert said in found.message
+
+
+def test_a_card_without_tensorrt_asks_for_the_other_image(
+    settings: Settings, nvidia: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia()
+    monkeypatch.setattr(machine_checks, "FLAVOURS", ())
+    (found,) = machine_checks.tensorrt(settings)
+    assert found.state == "warn"
+    assert "`gpu` image" in found.advice
+
+
+def test_a_data_folder_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (found,) = machine_checks.disk(Settings(data=tmp_path / "file" / "data"))
+    assert found.state == "fail"
+    assert "--data" in found.advice
+
+
+@pytest.mark.parametrize(("free", "state"), [(5e9, "ok"), (1e9, "warn"), (1e8, "fail")])
+def test_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch, free: float, state: str) -> None:
+    usage = type("Usage", (), {"free": free})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    assert states(machine_checks.disk(settings)) == {"disk": state}
+
+
+def test_free_and_taken_ports() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        here = Settings(port=taken.getsockname()[1], wyoming_port=free_port())
+        found = states(
+            [
+                house_checks._free("http port", here.host, here.port, "--port"),
+                house_checks._free("wyoming port", here.host, here.wyoming_port, "--wyoming-port"),
+            ]
+        )
+    assert found == {"http port": "fail", "wyoming port": "ok"}
+
+
+def test_a_service_that_does_not_run(settings: Settings) -> None:
+    assert states(house_checks.ports(settings)) == {
+        "running": "warn",
+        "http port": "ok",
+        "wyoming port": "ok",
+    }
+
+
+async def test_a_service_that_runs(start_service: StartService, tmp_path: Path) -> None:
+    service = await start_service()
+    here = Settings(data=tmp_path, port=int(service.url.rsplit(":", 1)[1]))
+    findings = await asyncio.to_thread(house_checks.ports, here)
+    assert states(findings) == {"running": "ok", "http port": "ok", "wyoming port": "ok"}
+    assert "fake speaks" in findings[0].message
+
+
+def test_models(settings: Settings, tmp_path: Path) -> None:
+    assert states(house_checks.model(settings)) == {"model": "warn"}
+    (found,) = house_checks.model(Settings(data=tmp_path, model=str(tmp_path / "nowhere")))
+    assert found.state == "fail"
+
+
+def test_voices_of_a_new_home(settings: Settings) -> None:
+    assert states(house_checks.voices(settings)) == {"voices": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "state", "advice"),
+    [
+        ("right", "", "ok", ""),
+        ("wrong", "", "fail", "long-lived token"),
+        ("right", "/elsewhere", "fail", "Home Assistant's address"),
+    ],
+)
+async def test_home_assistant(
+    aiohttp_server: AiohttpServer, token: str, path: str, state: str, advice: str
+) -> None:
+    async def api(request: web.Request) -> web.Response:
+        right = request.headers["Authorization"] == "Bearer right"
+        return web.json_response({}, status=200 if right else 401)
+
+    app = web.Application()
+    app.router.add_get("/api/", api)
+    url = str((await aiohttp_server(app)).make_url("")).rstrip("/")
+    here = Settings(home_assistant_url=url + path, home_assistant_token=token)
+    (found,) = await asyncio.to_thread(house_checks.home_assistant, here)
+    assert found.state == state
+    assert advice in found.advice
+
+
+def test_home_assistant_that_is_off() -> None:
+    here = Settings(home_assistant_url=f"http://127.0.0.1:{free_port()}")
+    assert states(house_checks.home_assistant(here)) == {"home assistant": "fail"}
+
+
+@pytest.mark.parametrize(
+    ("password", "state", "advice"), [(PASSWORD, "ok", ""), ("wrong", "fail", "mqtt_password")]
+)
+def test_mqtt(tmp_path: Path, password: str, state: str, advice: str) -> None:
+    broker = Broker(tmp_path, password=True)
+    try:
+        here = Settings(
+            mqtt_host="127.0.0.1",
+            mqtt_port=broker.port,
+            mqtt_username=USER,
+            mqtt_password=password,
+        )
+        (found,) = house_checks.mqtt(here)
+    finally:
+        broker.stop()
+    assert found.state == state
+    assert advice in found.advice
+
+
+def test_mqtt_that_is_off() -> None:
+    here = Settings(mqtt_host="127.0.0.1", mqtt_port=free_port())
+    assert states(house_checks.mqtt(here)) == {"mqtt": "fail"}
+
+
+def test_a_check_that_breaks_leaves_the_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(settings: Settings) -> list[Finding]:
+        raise subprocess.TimeoutExpired("nvidia-smi", 60)
+
+    monkeypatch.setattr(doctor, "CHECKS", (broken, machine_checks.disk))
+    findings = doctor.diagnose(settings)
+    assert states(findings) == {"broken": "warn", "disk": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "state"),
+    [([], 0, "ok"), (["--max-queue", "0"], 2, "fail"), (["--data", "/dev/null/x"], 1, "fail")],
+)
+def test_the_exit_status_and_the_report_for_machines(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    state: str,
+) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", (machine_checks.disk,))
+    monkeypatch.setattr("logging.disable", lambda level: None)
+    assert doctor.main(["--data", str(settings.data), *arguments, "--json"]) == status
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is (status == 0)
+    assert [each["state"] for each in report["findings"]] == [state]
+
+
+def test_the_table_says_what_to_do() -> None:
+    table = doctor.to_table(
+        [Finding("gpu", "ok", "RTX 3060"), Finding("driver", "fail", "550", "install 580")]
+    )
+    assert table.splitlines() == [
+        "ok    gpu     RTX 3060",
+        "fail  driver  550",
+        "              → install 580",
+        "",
+        "1 of 2 checks failed.",
+    ]
