@@ -218,3 +218,10 @@ def test_a_changed_token_is_asked_for_and_then_it_speaks_again(house: FullHouse)
     played, told = house.announce("I know the new word.")
     assert told["tts_entity"] == TTS
     assert played.seconds > 0.5
+
+
+def test_it_is_removed_without_a_trace(house: FullHouse) -> None:
+    house.home.delete(f"/api/config/config_entries/entry/{house.entry}")
+    ours = (TTS, LAST, READY, DEGRADED, "tts.grandma")
+    assert [house.shows(entity) for entity in ours] == [None] * len(ours)
+    assert house.issues() == []

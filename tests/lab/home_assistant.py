@@ -67,6 +67,11 @@ class HomeAssistant(Process):
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return self._ask(urllib.request.Request(self.url + path, headers=headers))
 
+    def delete(self, path: str) -> Any:
+        """DELETE something; errors as `post`."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return self._ask(urllib.request.Request(self.url + path, headers=headers, method="DELETE"))
+
     def add_integration(self, domain: str, answers: dict[str, Any]) -> dict[str, Any]:
         """Walk the config flow of `domain`: open the form, send `answers`, return the last step."""
         return self.walk("flow", domain, answers)
