@@ -42,9 +42,9 @@ class HomeAssistant(Process):
         log = folder / "hass.log"
         super().__init__("Home Assistant", hass, "-c", folder, "--skip-pip", log=log)
         try:
-            self.wait_for("web server", self._onboarding, 120)
+            self.wait_for("web server", self._onboarding, 300)
             self.token = self._log_in()
-            self.wait_for("running state", self._running, 60)
+            self.wait_for("running state", self._running, 180)
         except BaseException:
             self.stop()
             raise
