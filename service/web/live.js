@@ -49,14 +49,17 @@ async function look() {
 }
 
 const modelName = (id) => models.find((model) => model.id === id)?.name ?? id;
+const shareOf = (id) => models.find((model) => model.id === id)?.share ?? 0;
 const voiceName = (id) => voices.find((voice) => voice.id === id)?.name ?? id ?? "Unknown voice";
 
 function showLadder({ rungs, rung: speaks }) {
-  const speaker = rungs.find(({ name, up }) => up && name === speaks) ?? null;
+  const able = rungs.filter(({ name, up }) => up && name === speaks);
+  const sharing = able.filter(({ model }) => shareOf(model) > 0);
+  const speakers = sharing.length ? sharing : able.slice(0, 1);
   const steps = rungs.map((each) => ({
     name: rungName(each.name),
     model: each.model ? `Model ${modelName(each.model)}` : "",
-    ...stateOf(each, each === speaker),
+    ...stateOf(each, speakers),
     why: each.up ? "" : each.reason ?? "",
   }));
   const state = JSON.stringify(steps);
@@ -69,8 +72,12 @@ function showLadder({ rungs, rung: speaks }) {
   rung = speaks;
 }
 
-function stateOf({ up, reason, since }, isSpeaker) {
-  if (isSpeaker) return { kind: "speaks", state: "speaks now" };
+function stateOf(step, speakers) {
+  const { model, up, reason, since } = step;
+  if (speakers.includes(step)) {
+    const share = speakers.length > 1 ? `speaks ${Math.round(shareOf(model) * 100)} %` : "speaks now";
+    return { kind: "speaks", state: share };
+  }
   if (up) return { kind: "waits", state: "stands by" };
   if (reason === null) return { kind: "loads", state: "is being loaded" };
   return { kind: "down", state: since === null ? "down" : `down for ${duration(since)}` };
