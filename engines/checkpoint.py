@@ -19,7 +19,15 @@ from torch import Tensor
 
 from engines.errors import CheckpointError
 from engines.file_settings import MAX_LAYERS, FileSettings
-from engines.spec import SPECS, BertConfig, HubertConfig, ModelSpec, T2SConfig, VitsConfig
+from engines.spec import (
+    SPECS,
+    SSL_CHANNELS,
+    BertConfig,
+    HubertConfig,
+    ModelSpec,
+    T2SConfig,
+    VitsConfig,
+)
 from engines.torch_file import read_torch_file
 
 _MARKS = {
@@ -261,6 +269,7 @@ def _vits_config(
         raise CheckpointError(
             f"{settings.name}: a {spec.name} model sees {spec.spec_channels} bins, this one {bins}"
         )
+    codebook = weights.get(_CODEBOOK + "embed")
     config = VitsConfig(
         inter_channels=model.integer("inter_channels"),
         hidden_channels=model.integer("hidden_channels"),
@@ -277,6 +286,7 @@ def _vits_config(
         spec_channels=spec.spec_channels,
         phone_count=spec.phone_count,
         speaker_embedding=spec.speaker_embedding,
+        ssl_channels=SSL_CHANNELS if codebook is None else codebook.shape[-1],
     )
     _check_lengths(config, spec.decoder.hop_length, settings.name)
     return config

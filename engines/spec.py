@@ -12,6 +12,10 @@ SYMBOL_COUNTS = {"v1": 322, "v2": 732}
 """Symbol table → number of phones; the second table begins with the first."""
 
 
+SSL_CHANNELS = 768
+"""Width of HuBERT and of the codebook in the official files."""
+
+
 @dataclass(frozen=True, slots=True)
 class VitsSpec:
     """How a VITS decoder turns latent frames into samples.
@@ -119,7 +123,8 @@ SPEAKER_FILES = ("sv/pretrained_eres2netv2w24s4ep4.ckpt",)
 class VitsConfig:
     """Sizes of one SoVITS network, as its file says (names are the file's).
 
-    `spec_channels`, `phone_count` and `speaker_embedding` come from the weights.
+    `spec_channels`, `phone_count`, `speaker_embedding` and `ssl_channels` (the width of HuBERT and
+    of the codebook) come from the weights.
     """
 
     inter_channels: int
@@ -137,6 +142,7 @@ class VitsConfig:
     spec_channels: int
     phone_count: int
     speaker_embedding: bool
+    ssl_channels: int
 
 
 @dataclass(frozen=True, slots=True)

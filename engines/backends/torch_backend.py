@@ -179,7 +179,7 @@ def _facts(
         heads=text.config.head,
         head_size=text.config.hidden_dim // text.config.head,
         max_tokens=min(LONGEST_SENTENCE, FRAMES_PER_SECOND * text.config.max_sec),
-        hubert_width=vits.SSL_CHANNELS,
+        hubert_width=config.ssl_channels,
         bert_width=t2s.BERT_CHANNELS,
     )
 

@@ -34,7 +34,6 @@ from engines.networks.layers import (
 )
 from engines.spec import VitsConfig
 
-SSL_CHANNELS = 768  # HuBERT's width and the codebook's
 CODES = 1024
 MRTE_CHANNELS = 512
 MRTE_HEADS = 4
@@ -91,8 +90,8 @@ class Vits(nn.Module):
     def __init__(self, config: VitsConfig) -> None:
         super().__init__()
         self.spec_channels = config.spec_channels
-        self.ssl_proj = nn.Conv1d(SSL_CHANNELS, SSL_CHANNELS, 2, stride=2)
-        self.codebook = nn.Parameter(torch.zeros(CODES, SSL_CHANNELS))
+        self.ssl_proj = nn.Conv1d(config.ssl_channels, config.ssl_channels, 2, stride=2)
+        self.codebook = nn.Parameter(torch.zeros(CODES, config.ssl_channels))
         self.ref_enc = StyleEncoder(config.spec_channels, config.gin_channels)
         self.speaker_embedding = config.speaker_embedding
         if config.speaker_embedding:
@@ -248,7 +247,7 @@ class TextEncoder(nn.Module):
             inner, heads = config.filter_channels, config.n_heads
             return Encoder(hidden, inner, heads, layers, config.kernel_size)
 
-        self.ssl_proj = nn.Conv1d(SSL_CHANNELS, hidden, 1)
+        self.ssl_proj = nn.Conv1d(config.ssl_channels, hidden, 1)
         self.encoder_ssl = encoder(config.n_layers // 2)
         self.text_embedding = nn.Embedding(config.phone_count, hidden)
         self.encoder_text = encoder(config.n_layers)

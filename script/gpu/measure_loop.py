@@ -333,6 +333,7 @@ def main() -> int:
         if model == arguments.models[0]:
             report.section("correct", correct)
             report.section("endurance", endurance)
+    device.close()
     return 0
 
 

@@ -1,0 +1,1 @@
+"""How the small model in the box was made; no part of the product imports this."""

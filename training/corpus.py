@@ -1,0 +1,182 @@
+"""All speech in the memory of one device, and the windows that training cuts out of it.
+
+Ten hours are 2.3 GB as 16-bit samples, so nothing has to be fed while a GPU works.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engines.audio import sinc_kernel
+from training import shards
+from training.phones import class_table
+from training.shards import Utterance
+
+RATE, HALF_RATE = 32_000, 16_000
+CODE = 1280
+"""Samples of one semantic token at 32 kHz."""
+TAIL = 19_200
+"""Zeros that enrolment appends to a reference (0.6 s), at 32 kHz."""
+
+_SILENCE = 0.006
+"""Share of the loudest frame's energy (as amplitude) below which a frame is silence."""
+_PITCH_EDGES = (-0.25, -0.08, 0.08, 0.25)
+PITCHES = len(_PITCH_EDGES) + 2
+"""Classes of pitch: 0 without voice, the others relative to the utterance's median."""
+
+
+@dataclass(slots=True)
+class Corpus:
+    """Utterances on a device.
+
+    Attributes:
+        audio: int16, all utterances in a row.
+        starts: where each begins (U,).
+        lengths: samples of each (U,).
+        speaker: number of each one's speaker (U,).
+        phones: phone ids of each.
+        ends: where its phones end, in samples.
+        speakers: names by number.
+    """
+
+    audio: Tensor
+    starts: Tensor
+    lengths: Tensor
+    speaker: Tensor
+    phones: list[Tensor]
+    ends: list[Tensor]
+    speakers: list[str]
+    _timeline: Tensor
+    _classes: Tensor
+
+    @classmethod
+    def of(cls, utterances: Iterable[Utterance], device: str) -> Corpus:
+        """Put utterances on a device."""
+        rows = list(utterances)
+        names = sorted({row.speaker for row in rows})
+        lengths = [len(row.samples) for row in rows]
+        starts = [0, *itertools.accumulate(lengths)][:-1]
+        # All phones of all utterances on one time line, so that one search finds a whole batch's.
+        timeline = [
+            np.append(r.ends[:-1], n) + s for r, n, s in zip(rows, lengths, starts, strict=True)
+        ]
+        classes = _table()[np.concatenate([row.phone_ids for row in rows])]
+        return cls(
+            torch.from_numpy(np.concatenate([row.samples for row in rows])).to(device),
+            torch.tensor(starts, device=device),
+            torch.tensor(lengths, device=device),
+            torch.tensor([names.index(row.speaker) for row in rows], device=device),
+            [torch.from_numpy(row.phone_ids).to(device) for row in rows],
+            [torch.from_numpy(row.ends).to(device) for row in rows],
+            names,
+            torch.from_numpy(np.concatenate(timeline)).to(device),
+            classes.to(device),
+        )
+
+    @classmethod
+    def load(cls, folders: Sequence[Path], device: str, workers: int = 1) -> Corpus:
+        """Read every shard of the folders."""
+        paths = sorted(path for folder in folders for path in folder.glob("*.npz"))
+        if not paths:
+            raise FileNotFoundError(f"no shards in {', '.join(map(str, folders))}")
+        if workers == 1:
+            return cls.of((row for path in paths for row in shards.load(path)), device)
+        with ProcessPoolExecutor(workers) as pool:
+            return cls.of((row for rows in pool.map(_rows, paths) for row in rows), device)
+
+    def __len__(self) -> int:
+        return len(self.phones)
+
+    @property
+    def hours(self) -> float:
+        """Length of all speech."""
+        return len(self.audio) / RATE / 3600
+
+    def windows(self, utterances: Tensor, first: Tensor, length: int) -> Tensor:
+        """Samples `first` to `first + length` of each utterance, zeros behind its end.
+
+        Args:
+            utterances: (B,) numbers.
+            first: (B,) samples.
+            length: samples.
+
+        Returns:
+            float32 (B, length) in [-1, 1].
+        """
+        places = first[:, None] + torch.arange(length, device=self.audio.device)
+        inside = places < self.lengths[utterances, None]
+        flat = (self.starts[utterances, None] + places).clamp(max=len(self.audio) - 1)
+        return torch.where(inside, self.audio[flat].float() / 32768, 0.0)
+
+    def phone_at(self, utterances: Tensor, times: Tensor) -> Tensor:
+        """Phone class at sample times (B, T), see `training.phones.class_table`; 0 outside."""
+        place = torch.searchsorted(
+            self._timeline, self.starts[utterances, None] + times, right=True
+        )
+        found = self._classes[place.clamp(max=len(self._classes) - 1)]
+        return torch.where(times < self.lengths[utterances, None], found, 0)
+
+
+def halved(samples: Tensor) -> Tensor:
+    """32 kHz (B, n) → 16 kHz (B, n // 2), with the filter of `engines.audio`."""
+    kernel, width = sinc_kernel(2, 1)
+    taps = torch.from_numpy(kernel).to(samples)[:, None]
+    padded = F.pad(samples[:, None], (width, width + 2))
+    return F.conv1d(padded, taps, stride=2)[:, 0, : samples.shape[1] // 2]
+
+
+def silent(samples: Tensor, frame: int) -> Tensor:
+    """Which frames of (B, n) nobody hears, (B, n // frame)."""
+    level = samples.unflatten(1, (-1, frame)).square().mean(2).sqrt()
+    return level < _SILENCE * level.amax(1, keepdim=True).clamp(min=0.01) * 2
+
+
+def pitch_classes(samples: Tensor) -> Tensor:
+    """Relative pitch of each token, by autocorrelation of 64 ms around it.
+
+    Args:
+        samples: 16 kHz (B, n), n a multiple of 640.
+
+    Returns:
+        int64 (B, n / 640) below `PITCHES`; 0 without voice.
+    """
+    frames = F.pad(samples, (192, 192)).unfold(1, 1024, 640)
+    frames = frames - frames.mean(2, keepdim=True)
+    power = torch.fft.rfft(frames, 2048).abs().square()
+    correlation = torch.fft.irfft(power)[..., 35:241]
+    energy = frames.square().sum(2).clamp(min=1e-6)
+    # A lag loses as much of the window as it is long; without this, short lags always win.
+    lags = torch.arange(35, 241, device=samples.device)
+    likeness = correlation / energy[..., None] / (1 - lags / 1024)
+    inner = likeness[..., 1:-1]  # 67 to 444 Hz
+    peak = (inner >= likeness[..., :-2]) & (inner >= likeness[..., 2:])
+    best = torch.where(peak, inner, 0).amax(2, keepdim=True)
+    # Twice the period is as good as the period: the first good peak counts.
+    place = (peak & (inner > 0.9 * best)).float().argmax(2)
+    voiced = (best[..., 0] > 0.5) & (energy > 0.05)
+    logs = torch.log(HALF_RATE / (place + 36).float())
+    middle = torch.where(voiced, logs, torch.nan).nanmedian(1, keepdim=True).values
+    edges = torch.tensor(_PITCH_EDGES, device=samples.device)
+    classes = 1 + torch.bucketize((logs - middle).nan_to_num(0.0), edges)
+    return torch.where(voiced, classes, 0)
+
+
+def _rows(path: Path) -> list[Utterance]:
+    return list(shards.load(path))
+
+
+def _table() -> Tensor:
+    classes = class_table()
+    table = torch.zeros(max(classes) + 1, dtype=torch.int64)
+    for phone, number in classes.items():
+        table[phone] = number
+    return table

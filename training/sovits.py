@@ -1,0 +1,211 @@
+"""SoVITS v2: tokens, phones and somebody's style → speech (Kim et al. 2021, with an adversary).
+
+Windows of whole tokens are cut out of utterances; the style comes from another utterance of the
+same speaker, as it does in use, so it cannot carry what is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from engines.networks.vits import Vits
+from engines.spec import MelSpec, VitsConfig
+from engines.spectra import slaney_mel_banks
+from training.corpus import CODE, Corpus
+from training.discriminators import Discriminators, discriminator_loss, generator_losses
+from training.posterior import PosteriorEncoder, prior, to_prior
+
+HOP = CODE // 2
+SEGMENT = 32
+"""Frames that the generator is heard for, of each window."""
+WINDOWS = (40, 75, 150)
+"""Tokens of a window, one of them for each step."""
+STYLE_FRAMES = 200
+_MEL = MelSpec(32_000, 2048, 640, 128)
+_SPECTRA = ((512, 128), (1024, 256), (2048, 512))
+MEL_WEIGHT, SPECTRUM_WEIGHT, KL_WEIGHT = 45.0, 2.0, 1.0
+
+
+class Sovits(nn.Module):
+    """The network that is shipped, and its posterior encoder."""
+
+    def __init__(self, config: VitsConfig) -> None:
+        super().__init__()
+        self.vits = Vits(config)
+        self.enc_q = PosteriorEncoder(1025, config.inter_channels, 128, config.gin_channels)
+        _start(self.vits)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Windows: codes (B, N), phones (B, P), counts (B,), samples (B, N · 1280), a style."""
+
+    codes: Tensor
+    phones: Tensor
+    count: Tensor
+    samples: Tensor
+    style: Tensor
+
+
+class Source:
+    """Cuts batches.
+
+    Args:
+        corpus: the speech.
+        codes: tokens of each utterance, see `training.tokenizer.encode`.
+    """
+
+    def __init__(self, corpus: Corpus, codes: list[Tensor]) -> None:
+        device = corpus.audio.device
+        self.corpus = corpus
+        lengths = [len(row) for row in codes]
+        self._codes = torch.cat(codes).long().to(device)
+        self._code_counts = torch.tensor(lengths, device=device)
+        self._code_starts = torch.tensor([0, *torch.tensor(lengths).cumsum(0)[:-1]], device=device)
+        most = max(len(row) for row in corpus.phones)
+        self._phones = torch.stack([F.pad(row, (0, most - len(row))) for row in corpus.phones])
+        self._phone_counts = torch.tensor([len(row) for row in corpus.phones], device=device)
+        order = corpus.speaker.argsort(stable=True)
+        self._by_speaker = order
+        counts = torch.bincount(corpus.speaker, minlength=len(corpus.speakers))
+        self._speaker_counts, self._speaker_starts = counts, counts.cumsum(0) - counts
+
+    def draw(self, seconds: int) -> Batch:
+        """A batch of windows of one length that are so many seconds together."""
+        device = self.corpus.audio.device
+        tokens = WINDOWS[int(torch.randint(len(WINDOWS), ()))]
+        rows = max(seconds * 25 // tokens, 2)
+        chosen = torch.randint(len(self.corpus), (rows,), device=device)
+        return self.cut(chosen, tokens)
+
+    def cut(self, chosen: Tensor, tokens: int) -> Batch:
+        """Windows of these utterances, each at a random place."""
+        device = chosen.device
+        room = (self._code_counts[chosen] - tokens + 1).clamp(min=1)
+        first = (torch.rand(len(chosen), device=device) * room).long()
+        places = first[:, None] + torch.arange(tokens, device=device)
+        last = self._code_counts[chosen, None] - 1  # always silence
+        codes = self._codes[self._code_starts[chosen, None] + torch.minimum(places, last)]
+        most = int(self._phone_counts[chosen].max())
+        speaker = self.corpus.speaker[chosen]
+        pick = (torch.rand(len(chosen), device=device) * self._speaker_counts[speaker]).long()
+        other = self._by_speaker[self._speaker_starts[speaker] + pick]
+        late = (self.corpus.lengths[other] - STYLE_FRAMES * HOP).clamp(min=1)
+        begin = (torch.rand(len(chosen), device=device) * late).long()
+        return Batch(
+            codes,
+            self._phones[chosen, :most],
+            self._phone_counts[chosen],
+            self.corpus.windows(chosen, first * CODE, tokens * CODE),
+            magnitudes(self.corpus.windows(other, begin, STYLE_FRAMES * HOP)),
+        )
+
+
+def step(
+    network: Sovits,
+    judges: Discriminators,
+    batch: Batch,
+    codebook: Tensor,
+    adversary: bool,
+    learn_judges: object = None,
+) -> dict[str, Tensor]:
+    """Losses of one step; `learn_judges(loss)` is called in between with the discriminators'."""
+    vits = network.vits
+    style = vits.style(batch.style)
+    z, _, log_q = network.enc_q(magnitudes(batch.samples), style)
+    mean, log_p = prior(
+        vits.enc_p, F.embedding(batch.codes, codebook), batch.phones, batch.count, style
+    )
+    z_p = to_prior(vits.flow, z, style).float()
+    distance = log_p - log_q - 0.5 + 0.5 * (z_p - mean).square() * torch.exp(-2 * log_p)
+    first = torch.randint(z.shape[2] - SEGMENT + 1, (len(z),), device=z.device)
+    frames = first[:, None] + torch.arange(SEGMENT, device=z.device)
+    piece = z.gather(2, frames[:, None].expand(-1, z.shape[1], -1))
+    made = vits.dec(piece, vits.dec.cond(style)).float()
+    places = (first * HOP)[:, None] + torch.arange(SEGMENT * HOP, device=z.device)
+    real = batch.samples.gather(1, places)[:, None]
+    parts = {
+        "kl": distance.mean(),
+        "mel": F.l1_loss(log_mel(made[:, 0]), log_mel(real[:, 0])),
+        "spectrum": _spectral(made[:, 0], real[:, 0]),
+    }
+    total = MEL_WEIGHT * parts["mel"] + SPECTRUM_WEIGHT * parts["spectrum"]
+    if adversary:
+        parts["discriminators"] = discriminator_loss(judges(real), judges(made.detach()))
+        if callable(learn_judges):
+            learn_judges(parts["discriminators"])
+        with torch.no_grad():
+            true_layers = judges(real)
+        judges.requires_grad_(False)  # this pass teaches the speaker alone
+        fooled, features = generator_losses(true_layers, judges(made))
+        judges.requires_grad_(True)
+        parts |= {"fooled": fooled, "features": features}
+        total = total + fooled + features
+    parts["total"] = total + KL_WEIGHT * parts["kl"]
+    return parts
+
+
+def magnitudes(samples: Tensor) -> Tensor:
+    """`engines.spectra.magnitudes` for a batch, (B, n) → (B, 1025, n / 640)."""
+    padded = F.pad(samples[:, None], (704, 704), "reflect")[:, 0]
+    window = torch.hann_window(2048, device=samples.device)
+    spectrum = torch.stft(padded, 2048, HOP, window=window, center=False, return_complex=True)
+    return torch.sqrt(spectrum.real.square() + spectrum.imag.square() + 1e-8)
+
+
+_banks: dict[torch.device, Tensor] = {}
+
+
+def log_mel(samples: Tensor) -> Tensor:
+    """(B, n) → (B, 128, n / 640)."""
+    if samples.device not in _banks:
+        banks = torch.as_tensor(slaney_mel_banks(_MEL), dtype=torch.float32)
+        _banks[samples.device] = banks.to(samples.device)
+    banks = _banks[samples.device]
+    with torch.autocast(samples.device.type, enabled=False):
+        return torch.log((banks @ magnitudes(samples)).clamp(min=1e-5))
+
+
+def _spectral(made: Tensor, real: Tensor) -> Tensor:
+    """Log magnitudes at three resolutions (Yamamoto et al. 2020)."""
+    parts = []
+    for size, hop in _SPECTRA:
+        window = torch.hann_window(size, device=made.device)
+        a, b = (
+            torch.stft(x, size, hop, window=window, return_complex=True).abs().clamp(min=1e-4)
+            for x in (made, real)
+        )
+        parts.append((a.log() - b.log()).abs().mean())
+    return torch.stack(parts).mean()
+
+
+def _start(vits: Vits) -> None:
+    """Beginnings that the shipped network does not need to know of."""
+    for name, parameter in vits.named_parameters():
+        if "emb_rel" in name:
+            nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5)
+    nn.init.normal_(
+        vits.enc_p.text_embedding.weight, std=vits.enc_p.text_embedding.embedding_dim**-0.5
+    )
+    for coupling in vits.flow.couplings:
+        nn.init.zeros_(coupling.post.weight)
+        nn.init.zeros_(coupling.post.bias)
+        for layer in (
+            coupling.enc.cond_layer,
+            *coupling.enc.in_layers,
+            *coupling.enc.res_skip_layers,
+        ):
+            weight_norm(layer)
+    for up in vits.dec.ups:
+        weight_norm(up)
+    for block in vits.dec.resblocks:
+        for conv in (*block.convs1, *block.convs2):
+            weight_norm(conv)
+    # Learned with the content encoder, and frozen since.
+    for parameter in (vits.codebook, *vits.ssl_proj.parameters()):
+        parameter.requires_grad_(False)

@@ -1,0 +1,208 @@
+"""The three trainings, in pieces: `python -m training.train tokenizer|codes|sovits|t2s`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training import sizes, sovits, t2s, tokenizer
+from training.corpus import CODE, Corpus
+from training.discriminators import Discriminators
+from training.pieces import Piece, load_networks
+
+_BEGAN = time.monotonic()  # reading the data counts: a command has ten minutes
+
+
+def main() -> None:
+    """Train one network for some minutes, from its folder's checkpoint if there is one."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("what", choices=("tokenizer", "codes", "sovits", "t2s"))
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders of shards")
+    parser.add_argument("--out", type=Path, required=True, help="folder; WHAT gets one inside")
+    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--planned", type=float, default=27.0, help="minutes of all pieces")
+    parser.add_argument("--steps", type=int, default=0, help="end after so many in all")
+    parser.add_argument("--seconds", type=int, default=0, help="speech in a batch; 0: the default")
+    parser.add_argument("--adversary-from", type=int, default=1500, help="step (sovits)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that read shards")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    if args.device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    {"tokenizer": _tokenizer, "codes": _codes, "sovits": _sovits, "t2s": _t2s}[args.what](args)
+
+
+def _tokenizer(args: Any) -> None:
+    corpus = _corpus(args)
+    network = tokenizer.Tokenizer(sizes.HUBERT).to(args.device)
+    judges = tokenizer.Judges(sizes.SSL, len(corpus.speakers)).to(args.device)
+    optimizer = _adam([*network.parameters(), *judges.parameters()], args)
+    piece = _piece(args, {"tokenizer": network, "judges": judges}, {"all": optimizer})
+    while piece.running:
+        _set_rate(optimizer, 6e-4, piece, args.planned)
+        batch = tokenizer.draw(corpus, args.seconds or 960)
+        # The opponent first learns what there is to hide, then hides it.
+        turned = 0.3 * min(piece.step / 2000, 1.0)
+        with _half(args.device):
+            parts = tokenizer.losses(network, judges, batch, turned)
+        _learn(optimizer, parts["total"], 1.0)
+        piece.note(parts)
+    piece.save()
+
+
+def _codes(args: Any) -> None:
+    """Tokens of the whole corpus: a few megabytes, all that T2S needs of the speech."""
+    corpus = _corpus(args)
+    codes = tokenizer.encode(_frozen(args), corpus)
+    used = torch.cat(codes).long().bincount(minlength=1025).float()
+    share = used / used.sum()
+    entropy = -(share * share.clamp(min=1e-12).log2()).sum()
+    print(f"{int(used.sum())} tokens, {int((used > 0).sum())} rows in use, {entropy:.2f} bits")
+    torch.save(
+        {
+            "codes": [row.cpu() for row in codes],
+            "phones": [row.to(torch.int16).cpu() for row in corpus.phones],
+            "speech": (corpus.lengths // CODE).cpu(),
+            "speaker": corpus.speaker.cpu(),
+        },
+        args.out / "codes.pt",
+    )
+
+
+def _sovits(args: Any) -> None:
+    corpus = _corpus(args)
+    source = sovits.Source(corpus, tokenizer.encode(_frozen(args), corpus))
+    codebook = load_networks(args.out / "tokenizer")["tokenizer"]["quantizer.embed"].to(args.device)
+    network = sovits.Sovits(sizes.SOVITS).to(args.device)
+    judges = Discriminators().to(args.device)
+    speaker = _adam([p for p in network.parameters() if p.requires_grad], args, (0.8, 0.99))
+    listener = _adam(list(judges.parameters()), args, (0.8, 0.99))
+    piece = _piece(
+        args, {"sovits": network, "judges": judges}, {"speaker": speaker, "listener": listener}
+    )
+    while piece.running:
+        _set_rate(speaker, 4e-4, piece, args.planned)
+        _set_rate(listener, 4e-4, piece, args.planned)
+        batch = source.draw(args.seconds or 96)
+        with _half(args.device):
+            parts = sovits.step(
+                network,
+                judges,
+                batch,
+                codebook,
+                piece.step >= args.adversary_from,
+                lambda loss: _learn(listener, loss, 20.0),
+            )
+        _learn(speaker, parts["total"], 20.0)
+        piece.note(parts)
+    piece.save()
+
+
+def _t2s(args: Any) -> None:
+    table = torch.load(args.out / "codes.pt", weights_only=True)
+    examples = [
+        t2s.Example(phones.long().to(args.device), codes.to(args.device), int(speech))
+        for phones, codes, speech in zip(
+            table["phones"], table["codes"], table["speech"], strict=True
+        )
+    ]
+    network = t2s.start(sizes.T2S).to(args.device)
+    optimizer = _adam(list(network.parameters()), args)
+    piece = _piece(args, {"t2s": network}, {"all": optimizer})
+    while piece.running:
+        for pairs in _pairs(examples, table["speaker"].tolist(), args.seconds or 2400):
+            if not piece.running:
+                break
+            _set_rate(optimizer, 8e-4, piece, args.planned)
+            batch = t2s.collate(pairs, sizes.T2S.eos)
+            with _half(args.device):
+                parts = t2s.loss(network, batch)
+            _learn(optimizer, parts["total"], 1.0)
+            piece.note(parts)
+    piece.save()
+
+
+def _pairs(
+    examples: list[t2s.Example], speakers: list[int], seconds: int
+) -> Iterable[list[tuple[t2s.Example | None, t2s.Example]]]:
+    """One round through all targets: prompts of 3 to 10 s, one in ten without, by length."""
+    prompts: dict[int, list[t2s.Example]] = {}
+    for example, speaker in zip(examples, speakers, strict=True):
+        if 75 <= example.speech <= 250:
+            prompts.setdefault(speaker, []).append(example)
+    pairs: list[tuple[t2s.Example | None, t2s.Example]] = []
+    for target, speaker in zip(examples, speakers, strict=True):
+        mine = prompts.get(speaker)
+        pairs.append((random.choice(mine) if mine and random.random() < 0.9 else None, target))
+    lengths = [
+        len(t.phones) + t.speech + (len(p.phones) + len(p.codes) if p else 0) for p, t in pairs
+    ]
+    batches = t2s.buckets(lengths, seconds * 25)
+    random.shuffle(batches)
+    for numbers in batches:
+        yield [pairs[number] for number in numbers]
+
+
+def _corpus(args: Any) -> Corpus:
+    corpus = Corpus.load(args.data, args.device, args.workers)
+    print(f"{len(corpus)} utterances, {corpus.hours:.2f} h, {len(corpus.speakers)} speakers")
+    return corpus
+
+
+def _frozen(args: Any) -> tokenizer.Tokenizer:
+    network = tokenizer.Tokenizer(sizes.HUBERT)
+    network.load_state_dict(load_networks(args.out / "tokenizer")["tokenizer"])
+    return network.to(args.device).eval()
+
+
+def _piece(
+    args: Any, networks: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]
+) -> Piece:
+    torch.manual_seed(args.seed)
+    piece = Piece(args.out / args.what, networks, optimizers, args.minutes, args.steps, _BEGAN)
+    if piece.resume():
+        # Otherwise every piece would see the same windows.
+        torch.manual_seed(args.seed + piece.step)
+        random.seed(args.seed + piece.step)
+    return piece
+
+
+def _adam(
+    parameters: list[nn.Parameter], args: Any, betas: tuple[float, float] = (0.9, 0.98)
+) -> torch.optim.Optimizer:
+    fused = args.device == "cuda"
+    return torch.optim.AdamW(parameters, lr=1e-4, betas=betas, weight_decay=0.01, fused=fused)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, peak: float, piece: Piece, planned: float) -> None:
+    """Up over 300 steps, then down to a twentieth along a cosine over the planned minutes."""
+    done = min(piece.minutes / planned, 1.0)
+    rate = peak * min((piece.step + 1) / 300, 1.0) * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _learn(optimizer: torch.optim.Optimizer, loss: Tensor, longest: float) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, longest)
+    optimizer.step()
+
+
+def _half(device: str) -> Any:
+    return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+
+
+if __name__ == "__main__":
+    main()
