@@ -7,6 +7,7 @@ import { lower, rungName, seconds, upper } from "./words.js";
 
 const LOOK_MS = 1000;
 const LOOK_AFTER_FAILURE_MS = 5000;
+const PATIENCE_MS = 10000; // an answer that gets lost on its way must not end the looking
 const FEW = 5; // announcements that are shown before somebody asks for more
 const DOORS = { http: "HTTP", tts: "HTTP", websocket: "WebSocket", wyoming: "Wyoming", mqtt: "MQTT" };
 const ENDS = {
@@ -29,7 +30,7 @@ async function look() {
   if (document.hidden) return;
   let later = LOOK_MS;
   try {
-    const response = await call("v1/live");
+    const response = await call("v1/live", { signal: AbortSignal.timeout(PATIENCE_MS) });
     byId("house").hidden = response.status === 401;
     if (!response.ok) throw new Error(String(response.status));
     const now = await response.json();
@@ -111,7 +112,7 @@ function showQueue({ depth, limit, speaking }) {
 }
 
 async function showAnswers(known) {
-  const response = await call("v1/recent");
+  const response = await call("v1/recent", { signal: AbortSignal.timeout(PATIENCE_MS) });
   if (!response.ok) throw new Error(String(response.status));
   answers = (await response.json()).answers;
   count = known;
