@@ -7,6 +7,7 @@ import { lower, rungName, seconds, upper } from "./words.js";
 
 const LOOK_MS = 1000;
 const LOOK_AFTER_FAILURE_MS = 5000;
+const PATIENCE_MS = 10000; // an answer that gets lost on its way must not end the looking
 const FEW = 5; // announcements that are shown before somebody asks for more
 const DOORS = { http: "HTTP", tts: "HTTP", websocket: "WebSocket", wyoming: "Wyoming", mqtt: "MQTT" };
 const ENDS = {
@@ -29,7 +30,7 @@ async function look() {
   if (document.hidden) return;
   let later = LOOK_MS;
   try {
-    const response = await call("v1/live");
+    const response = await call("v1/live", { signal: AbortSignal.timeout(PATIENCE_MS) });
     byId("house").hidden = response.status === 401;
     if (!response.ok) throw new Error(String(response.status));
     const now = await response.json();
@@ -49,14 +50,17 @@ async function look() {
 }
 
 const modelName = (id) => models.find((model) => model.id === id)?.name ?? id;
+const shareOf = (id) => models.find((model) => model.id === id)?.share ?? 0;
 const voiceName = (id) => voices.find((voice) => voice.id === id)?.name ?? id ?? "Unknown voice";
 
 function showLadder({ rungs, rung: speaks }) {
-  const speaker = rungs.find(({ name, up }) => up && name === speaks) ?? null;
+  const able = rungs.filter(({ name, up }) => up && name === speaks);
+  const sharing = able.filter(({ model }) => shareOf(model) > 0);
+  const speakers = sharing.length ? sharing : able.slice(0, 1);
   const steps = rungs.map((each) => ({
     name: rungName(each.name),
     model: each.model ? `Model ${modelName(each.model)}` : "",
-    ...stateOf(each, each === speaker),
+    ...stateOf(each, speakers),
     why: each.up ? "" : each.reason ?? "",
   }));
   const state = JSON.stringify(steps);
@@ -69,8 +73,12 @@ function showLadder({ rungs, rung: speaks }) {
   rung = speaks;
 }
 
-function stateOf({ up, reason, since }, isSpeaker) {
-  if (isSpeaker) return { kind: "speaks", state: "speaks now" };
+function stateOf(step, speakers) {
+  const { model, up, reason, since } = step;
+  if (speakers.includes(step)) {
+    const share = speakers.length > 1 ? `speaks ${Math.round(shareOf(model) * 100)} %` : "speaks now";
+    return { kind: "speaks", state: share };
+  }
   if (up) return { kind: "waits", state: "stands by" };
   if (reason === null) return { kind: "loads", state: "is being loaded" };
   return { kind: "down", state: since === null ? "down" : `down for ${duration(since)}` };
@@ -104,7 +112,7 @@ function showQueue({ depth, limit, speaking }) {
 }
 
 async function showAnswers(known) {
-  const response = await call("v1/recent");
+  const response = await call("v1/recent", { signal: AbortSignal.timeout(PATIENCE_MS) });
   if (!response.ok) throw new Error(String(response.status));
   answers = (await response.json()).answers;
   count = known;

@@ -6,13 +6,13 @@ import asyncio
 import base64
 import io
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
 
+from service.mqtt_bridge import MqttBridge
 from service.mqtt_setup import make_bridge
 from tests.lab.broker import PASSWORD, USER, Broker
 from tests.lab.mqtt_client import Visitor
@@ -282,7 +282,11 @@ async def test_the_chosen_model_is_kept_while_it_is_there(
     start_house: StartHouse, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = ["amy-v2"]
-    monkeypatch.setattr("service.app.make_bridge", partial(make_bridge, models=lambda: models))
+
+    def with_models(*parts: Any, **_: Any) -> MqttBridge:
+        return make_bridge(*parts, models=lambda: models)
+
+    monkeypatch.setattr("service.app.make_bridge", with_models)
     house = await start_house()
     visitor.publish("gptsovits/model/set", "amy-v4")
     [failed] = await answers(visitor, 1)
