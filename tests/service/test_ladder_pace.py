@@ -118,6 +118,7 @@ def test_a_rung_that_is_not_ready_is_not_named() -> None:
     assert ladder.reason == "no such file"
     assert ladder.snapshot()[0] | {"since": None} == {
         "name": "gpu",
+        "model": None,
         "up": False,
         "reason": "no such file",
         "since": None,

@@ -125,7 +125,7 @@ class Gpu(PlainRung):
         return super().speak(utterance, cancelled)
 
 made = app.create_app
-__main__.create_app = lambda settings: made(settings, lambda: (Gpu(), PlainRung()))
+__main__.create_app = lambda settings, **rest: made(settings, lambda: (Gpu(), PlainRung()), **rest)
 sys.exit(__main__.main())
 """
 
