@@ -85,6 +85,5 @@ def test_it_streams_both_ways(house: House, spoken: str) -> None:
     assert heard.count("audio-start") == 1, "what is sent for older servers is not said again"
 
 
-@pytest.mark.skip(reason="to be mended: reads a line of the log that is written otherwise now")
 def test_the_door_is_the_wyoming_one(house: House, spoken: str) -> None:
-    assert "by wyoming: voice plain" in house.service.tail()
+    assert "door wyoming, outcome done, voice plain" in house.service.tail()
