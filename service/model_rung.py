@@ -204,7 +204,8 @@ class ModelRung:
         loaded = self._loaded
         assert loaded is not None
         symbols = loaded.synthesizer.model.symbols
-        sentences = phonemize(utterance.text, _general(utterance.language), symbols)
+        language, normalize = _general(utterance.language), utterance.normalize
+        sentences = phonemize(utterance.text, language, symbols, normalize=normalize)
         yield from loaded.synthesizer.speak(
             sentences,
             self._prompt(voice, utterance.style, loaded),

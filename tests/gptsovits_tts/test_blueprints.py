@@ -63,8 +63,6 @@ async def use(hass: HomeAssistant, tmp_path: Path) -> AsyncIterator[Use]:
     await hass.services.async_call("automation", "turn_off", {"entity_id": "all"}, blocking=True)
 
 
-
-
 async def _later(hass: HomeAssistant, freezer: FrozenDateTimeFactory, seconds: float) -> None:
     freezer.tick(seconds)
     async_fire_time_changed(hass)

@@ -23,7 +23,10 @@ from service.voice_forms import CHANGE, CHECK, ENROL, RERECORD, STYLE
 from tests.service.conftest import FakeSynthesizer, StartService
 
 BARE = {("POST", f"/v1/models/{{id}}/{verb}") for verb in ("promote", "rollback", "unload")}
-SOUND = ("voice", "language", "speed", "seed", "top_k", "pause", "lead_in", "chime", "style")
+SOUND = (
+    *("voice", "language", "speed", "seed", "top_k", "pause", "lead_in", "chime", "style"),
+    "normalize",
+)
 
 
 def routes(app: web.Application) -> Iterator[tuple[str, str]]:
