@@ -211,6 +211,25 @@ def test_an_engine_that_the_card_refuses_is_built_anew(tiny_model: Path, tmp_pat
     assert EngineStore(tmp_path).read(key, "sm86") != b"foreign"
 
 
+def test_an_engine_that_is_missing_is_built_with_a_bar(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def compiled(self: Any, graph: bytes, *rest: Any) -> Any:
+        for done in (1, 2):
+            rest[-1](done, 2)
+        return graph, b""
+
+    monkeypatch.setattr(Paper, "compile", compiled)
+    backend = opened(tiny_model, tmp_path)
+    for _ in range(2):
+        assert isinstance(backend.load("vits_flow"), TensorRTSession)
+    shown = [line.split("] ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert shown == [f"{done}/2 building the engine of vits_flow" for done in (1, 2)]
+
+
 def test_a_graph_without_an_engine_speaks_on_the_cpu(
     tiny_model: Path,
     tmp_path: Path,
@@ -241,8 +260,16 @@ def test_another_model_size_draws_its_tokens_elsewhere(
     tiny_model: Path, engines: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "t2s_generic.fatbin").write_bytes(b"")
-    assert opened(tiny_model, engines, kernels=tmp_path).open_decoder(1) is None
-    assert opened(tiny_model, engines, kernels=tmp_path / "none").open_decoder(1) is None
+    half = {"precision": "fp16", "trt": Paper(Bindings())}
+    assert opened(tiny_model, engines, kernels=tmp_path, **half).open_decoder(1) is None
+    assert opened(tiny_model, engines, kernels=tmp_path / "none", **half).open_decoder(1) is None
+
+
+def test_float32_is_not_drawn_by_kernels_that_read_float16(
+    tiny_model: Path, engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TensorRTBackend, "_packed", lambda self: pytest.fail("they were asked"))
+    assert opened(tiny_model, engines).open_decoder(1) is None
 
 
 def test_refusals(tiny_files: CheckpointFiles, backend: TensorRTBackend) -> None:
