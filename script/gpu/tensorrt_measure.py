@@ -1,8 +1,8 @@
 """A model by TensorRT, against what PyTorch said: `tensorrt_measure.py ROOT MODEL --json FILE`.
 
-Checks and columns come in the order of their worth and stop at --seconds; each figure is printed and
-written when it is known, and a part that fails is a figure too. `--stand-in` computes the engines by
-ONNX Runtime in the host's memory, so that the script itself can be tried without a card.
+Checks and columns come in the order of their worth and stop at --seconds; each figure is printed
+and written when it is known, and a part that fails is a figure too. `--stand-in` computes the
+engines by ONNX Runtime in the host's memory: so the script itself can be tried without a card.
 """
 
 from __future__ import annotations

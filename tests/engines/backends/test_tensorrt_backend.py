@@ -108,6 +108,18 @@ def test_nothing_is_allocated_once_it_is_warm(backend: TensorRTBackend) -> None:
     assert backend.device.cuda.live == before
 
 
+def test_sentences_of_all_lengths_share_their_buffers(backend: TensorRTBackend) -> None:
+    session, feeds = backend.load("vits_flow"), given(backend, "vits_flow")
+    long = np.zeros((1, backend.model.latent, 4000), np.float32)
+    sizes = []
+    for frames in range(2000, 4000, 25):
+        session.run({**feeds, "latent": long[:, :, :frames].copy()})
+        gc.collect()
+        sizes.append(len(backend.device.cuda.live))
+    # One octave of lengths, eighty of them: eight sizes for the input and the output.
+    assert sizes[-1] - sizes[0] <= 18
+
+
 def test_a_fed_cache_is_left_alone_unless_it_is_kept_again(backend: TensorRTBackend) -> None:
     session, feeds = backend.load("t2s_prefill"), given(backend, "t2s_prefill", 1)
     kept = session.run(feeds, keep=("keys", "values"))
