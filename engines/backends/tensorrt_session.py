@@ -18,7 +18,7 @@ from engines.errors import DeviceError
 from engines.graphs import GraphSpec
 
 CACHE = ("keys", "values")
-_LEAST = 1 << 12  # bytes
+_LEAST = 12  # bits: a buffer has at least 4096 bytes
 
 
 class BufferPool:
@@ -279,5 +279,5 @@ def _rounded(size: int) -> int:
 
     Sentences differ in length; a buffer for each length would fill the card in a day.
     """
-    step = max(_LEAST, 1 << max(size - 1, 1).bit_length() - 4)
+    step = 1 << max(_LEAST, size.bit_length() - 4)
     return max(-(-size // step), 1) * step
