@@ -210,7 +210,8 @@ class ModelRung:
             sentences,
             self._prompt(voice, utterance.style, loaded),
             utterance.sampling.params(utterance.speed),
-            streaming=Streaming(),
+            # A card draws tokens while the sound of those before is made.
+            streaming=Streaming(eager=self.name == "tensorrt"),
             pause=0.0,  # between sentences the service pauses
             cancelled=cancelled,
         )

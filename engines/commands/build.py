@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engines.backends.tensorrt_module import TensorRT, architecture_of, find_tensorrt
-from engines.commands.progress import ProgressBar
 from engines.engine_store import EngineStore
 from engines.errors import BackendUnavailableError, EngineError
 from engines.model_folder import ModelFolder
+from engines.progress import ProgressBar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
