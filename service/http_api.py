@@ -143,6 +143,7 @@ class HttpApi:
                 "path": f"clips/{file}",
                 "seconds": round(speaking.seconds, 3),
                 "rung": speaking.rung,
+                "model": speaking.model,
                 "voice": speaking.voice.id,
             }
         )

@@ -59,6 +59,7 @@ class Utterance:
         style: which of the voice's further references; None for its main one.
         relayed: another box asks; it must be spoken here.
         model: id of the model that shall speak a cloned voice; empty for any.
+        named: id of the model that the request names, here or in another box; empty for none.
     """
 
     text: str
@@ -70,6 +71,7 @@ class Utterance:
     style: str | None = None
     relayed: bool = False
     model: str = ""
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)

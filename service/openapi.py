@@ -201,6 +201,7 @@ ROWS = (
         errors=_CHANGING,
     ),
     Row("POST", _MODEL + "/unload", "Free its memory", (200, "Model"), errors=_CHANGING),
+    Row("POST", _MODEL + "/build", "Build its engines", (202, "Model"), errors=_CHANGING),
     Row(
         "GET",
         "/tts",

@@ -202,7 +202,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_and_stood_in_for(
     health = service.health
     assert (health.rung, health.snapshot()["status"]) == ("onnxruntime", "ok")
     monkeypatch.setattr("service.model_rung.open_backend", broken)
-    (rung,) = health.models._rungs.values()
+    ((rung,),) = health.models._rungs.values()
     assert rung.unload()
     with pytest.raises(CheckpointError):
         rung.load()
