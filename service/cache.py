@@ -85,8 +85,8 @@ class ClipCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(part, np.clip(samples, -1, 1), chunks[0].sample_rate, format="FLAC")
+            size = part.stat().st_size  # in its place another thread may already have let it go
             part.replace(path)
-            size = path.stat().st_size
         except (OSError, soundfile.LibsndfileError) as error:
             _LOGGER.warning("a clip cannot be kept: %s", error)
             with contextlib.suppress(OSError):

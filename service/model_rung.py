@@ -24,7 +24,7 @@ from engines.errors import (
     PromptError,
     TextError,
 )
-from engines.model_folder import TOKENIZER
+from engines.model_folder import TOKENIZER, ModelFolder
 from engines.text import LANGUAGES, phonemize
 from service.graphics_card import CARD
 from service.installed_model import InstalledModel
@@ -110,6 +110,7 @@ class ModelRung:
         self._make_room = make_room
         self._failed = failed
         self._loaded: _Loaded | None = None
+        self._checked = False
         self._expected = False  # somebody loads it, or is about to
         self._retired = False
         self._loading = threading.Lock()
@@ -246,6 +247,10 @@ class ModelRung:
 
     def _open(self) -> None:
         on_card = self.name == CARD
+        if not self._checked:
+            # Weights that rotted on the disk would make noise, and be taken for a voice.
+            ModelFolder.read(self.model.folder).check_hashes()
+            self._checked = True
         # Engines are built by a process beside this one (`engine_builds.py`).
         options = {"build_missing": False} if on_card else {}
         backend = open_backend(self.name, self.model.folder, **options)

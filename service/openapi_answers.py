@@ -93,6 +93,7 @@ SCHEMAS: dict[str, Described] = {
     "Error": _object(
         error=_object(code=_TEXT, message=_TEXT, param=_TEXT_OR_NULL, limit={}, type=_TEXT)
     ),
+    "UpstreamDone": _object(message={"const": "success"}),
     "UpstreamError": {"type": "object", "properties": {"message": _TEXT}, "required": ["message"]},
     "Verdict": _object(
         accepted=_FLAG,

@@ -187,11 +187,6 @@ async def test_another_model_is_another_sound(tmp_path: Path, mum: Voice) -> Non
     assert len(revisions) == 3
 
 
-def test_a_folder_that_is_no_model_is_refused_at_the_start(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError):
-        create_app(Settings(data=tmp_path, model=str(tmp_path)))
-
-
 async def test_a_model_that_cannot_be_loaded_is_told_and_stood_in_for(
     start: Start, mum: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
