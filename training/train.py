@@ -95,6 +95,7 @@ def _codes(args: Any) -> None:
 def _sovits(args: Any) -> None:
     corpus = _corpus(args)
     source = sovits.Source(corpus, tokenizer.encode(_frozen(args), corpus))
+    torch.backends.cudnn.benchmark = args.device == "cuda"
     codebook = load_networks(args.out / "tokenizer")["tokenizer"]["quantizer.embed"].to(args.device)
     network = sovits.Sovits(sizes.SOVITS).to(args.device)
     judges = Discriminators().to(args.device)
