@@ -61,6 +61,7 @@ class Utterance:
         relayed: another box asks; it must be spoken here.
         model: id of the model that shall speak a cloned voice; empty for any.
         normalize: how home text becomes words, one of `engines.text.NORMALIZE`.
+        named: id of the model that the request names, here or in another box; empty for none.
     """
 
     text: str
@@ -73,6 +74,7 @@ class Utterance:
     relayed: bool = False
     model: str = ""
     normalize: str = SPEAKABLE
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)
