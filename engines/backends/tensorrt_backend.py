@@ -50,11 +50,13 @@ class TensorRTBackend:
 
     Args:
         source: the folder that `engines.export.convert` wrote, in float32.
-        precision: of the engines; missing ones are built, which takes minutes.
+        precision: of the engines.
         engines: where they lie, by default in the model's folder.
         kernels: where the compiled decode kernels lie.
         trt: the TensorRT to use, by default the one that is installed.
         cuda: pycuda's and cuda-bindings' driver interfaces, by default the installed ones.
+        build_missing: build engines that are not there, which takes minutes; else their networks
+            run on the CPU.
 
     Raises:
         BackendUnavailableError: TensorRT, pycuda or the card is missing, or the source is not a
@@ -73,6 +75,7 @@ class TensorRTBackend:
         kernels: Path = COMPILED,
         trt: TensorRT | None = None,
         cuda: tuple[Any, Any] | None = None,
+        build_missing: bool = True,
     ) -> None:
         if not isinstance(source, Path):
             raise BackendUnavailableError(
@@ -86,6 +89,7 @@ class TensorRTBackend:
         self._precision = precision
         self._store = EngineStore(engines or source / ENGINES)
         self._kernels = kernels
+        self._build_missing = build_missing
         self.device = CudaDevice(cuda or load_cuda())
         self._urgent = BufferPool(self.device, self.device.stream(urgent=True))
         self._usual = BufferPool(self.device, self.device.stream())
@@ -180,6 +184,9 @@ class TensorRTBackend:
         return engine
 
     def _built(self, graph: str) -> bool:
+        if not self._build_missing:
+            _LOG.warning("%s: there is no engine, it runs on the CPU", graph)
+            return False
         gpu, bar = self.device.architecture, ProgressBar()
         _LOG.warning("%s: building the engine for %s, this can take minutes", graph, gpu)
         steps = build(
