@@ -3,7 +3,8 @@
 The second stage is computed once for every sentence, on products of known ranges: weights get a
 scale for each row, activations one for each tensor, all symmetric, as TensorRT wants them. The last
 products stay as they are (see `engines.half`). The text-to-semantic network is not among them: its
-tokens are drawn by kernels in float16, so tokens are the same and only the sound can differ.
+tokens are drawn in float16. The bound holds both: what float16 costs the tokens of this model, and
+what 8 bits cost its sound.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import contextlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,19 @@ import onnx
 import onnxruntime
 
 from engines.backends import Array, Backend, Feed, Session
+from engines.backends.onnxruntime_backend import (
+    HostTensor,
+    OnnxRuntimeBackend,
+    OnnxRuntimeSession,
+    PrefillSession,
+)
 from engines.build import CALIBRATED, graph_model
 from engines.errors import ConvertError
-from engines.graphs import HEARD
+from engines.graphs import HEARD, graphs
 from engines.half import last_products
 from engines.model_folder import ModelFolder
 from engines.sampling import Floats
+from engines.token_drift import LEAST_AGREEMENT, MOST_VARIATION, TokenDrift, measure_drift
 
 GRAPHS = ("vits_encode", "vits_flow", "vits_generate")
 ADVISED = 1000
@@ -40,6 +49,19 @@ _FRAME, _FLOOR = 1024, 1e-4
 _TYPES = ["Conv", "MatMul"]
 
 Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """How far an int8 build is from float32.
+
+    Attributes:
+        distance: of the sound in decibels, see `spectral_distance`.
+        drift: of the tokens.
+    """
+
+    distance: float
+    drift: TokenDrift
 
 
 class Recorder:
@@ -77,30 +99,38 @@ def calibrate(
     folder: ModelFolder,
     fed: Mapping[str, list[dict[str, Array]]],
     progress: Progress = lambda done, total, what: None,
-) -> float:
+) -> Cost:
     """Write the Q/DQ graphs into the model's folder, all of them or none.
 
     Args:
         folder: a model converted in float32.
         fed: what `Recorder` noted, at least two sentences.
-        progress: called with graphs done, graphs in all, and what comes next.
+        progress: called with sentences done, sentences in all, and for what.
 
     Returns:
-        Spectral distance of the sound from float32, in decibels, over sentences that gave no range.
+        The sound's distance over sentences that gave no range, and what the tokens cost.
 
     Raises:
-        ConvertError: there are too few sentences, or the sound would be too far away.
+        ConvertError: there are too few sentences, or the tokens or the sound are too far away.
     """
     if min(len(feeds) for feeds in fed.values()) < 2:
         raise ConvertError("at least two sentences must be spoken for a calibration")
+    progress(0, 1, "comparing tokens")
+    drift = token_cost(folder)
+    if not drift.tolerable:
+        raise ConvertError(
+            f"an int8 build draws its tokens in float16, which costs this model too much: "
+            f"{drift.variation:.1%} would be drawn differently (at most {MOST_VARIATION:.0%}), the "
+            f"likeliest token stays in {drift.agreement:.1%} (at least {LEAST_AGREEMENT:.0%}); "
+            "use fp32"
+        )
     with tempfile.TemporaryDirectory(prefix=".calibrate-", dir=folder.root) as scratch:
         made: dict[str, Path] = {}
-        for done, graph in enumerate(GRAPHS):
-            progress(done, len(GRAPHS) + 1, graph)
+        for graph in GRAPHS:
             made[graph] = Path(scratch) / CALIBRATED.format(graph)
             ranges = [each for number, each in enumerate(fed[graph]) if number % HELD_OUT]
-            _quantize(folder, graph, ranges, made[graph])
-        progress(len(GRAPHS), len(GRAPHS) + 1, "comparing")
+            _quantize(folder, graph, _watched(ranges, graph, progress), made[graph])
+        progress(1, 1, "comparing sounds")
         distance = _distance(folder, made, fed)
         if not distance <= MOST_DISTANCE:
             raise ConvertError(
@@ -110,8 +140,50 @@ def calibrate(
             )
         for graph, file in made.items():
             file.replace(folder.root / CALIBRATED.format(graph))
-    progress(len(GRAPHS) + 1, len(GRAPHS) + 1, "done")
-    return distance
+    return Cost(distance, drift)
+
+
+def _watched(
+    ranges: Sequence[dict[str, Array]], graph: str, progress: Progress
+) -> Iterator[dict[str, Array]]:
+    for done, feeds in enumerate(ranges):
+        progress(done, len(ranges), f"ranges of {graph}")
+        yield feeds
+
+
+def token_cost(folder: ModelFolder) -> TokenDrift:
+    """How far the tokens of an int8 build, drawn in float16, are from those of float32."""
+    return measure_drift(OnnxRuntimeBackend(folder.root), _HalfTokens(folder))
+
+
+class _HalfTokens:
+    """The token graphs of an int8 build on the CPU."""
+
+    name = "half"
+
+    def __init__(self, folder: ModelFolder) -> None:
+        self.model, self._folder = folder.model, folder
+
+    def load(self, graph: str) -> Session:
+        """See `Backend.load`."""
+        kind = PrefillSession if graph == "t2s_prefill" else _PlainStep
+        model = graph_model(self._folder, graph, "fp16")
+        return kind(graphs(self.model)[graph], _session(model))
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+
+
+class _PlainStep(OnnxRuntimeSession):
+    """The step as TensorRT reads it: its cache comes out under other names."""
+
+    def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, Array]:
+        arrays = {
+            name: feed.array if isinstance(feed, HostTensor) else np.asarray(feed)
+            for name, feed in feeds.items()
+        }
+        logits, keys, values = self._call(["logits", "new_keys", "new_values"], arrays)
+        return {"logits": logits, "keys": keys, "values": values}
 
 
 def spectral_distance(expected: Floats, made: Floats) -> float:

@@ -27,7 +27,7 @@ from engines.graphs import Axis, GraphSpec, ModelFacts, TensorSpec, graphs
 from engines.model_folder import PLAIN_STEP, TOKENIZER, WEIGHTS, Precision, write_manifest
 from engines.networks.cached_t2s import CachedStep, PlainPrefill, PlainStep
 from engines.quantize import quantize_layers
-from engines.token_drift import TokenDrift, measure_drift
+from engines.token_drift import LEAST_AGREEMENT, MOST_VARIATION, TokenDrift, measure_drift
 
 OPSET = 17
 TRACED = 12
@@ -35,9 +35,6 @@ TRACED = 12
 
 _INLINE = 1024  # bytes; smaller tensors stay in the graph, where optimizers fold them
 _ALIGNMENT = 4096  # a page: ONNX Runtime maps the file instead of reading it
-
-MOST_VARIATION, LEAST_AGREEMENT = 0.05, 0.95
-"""What int8 may cost, see `engines.token_drift`; 4 bits cost a full-size model 0.27 and 0.75."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -185,7 +182,7 @@ def _write(
 
 def _check_drift(backend: TorchBackend, folder: Path) -> TokenDrift:
     drift = measure_drift(backend, open_backend("onnxruntime", folder))
-    if drift.variation > MOST_VARIATION or drift.agreement < LEAST_AGREEMENT:
+    if not drift.tolerable:
         raise ConvertError(
             f"int8 costs this model too much: {drift.variation:.1%} of its tokens would be drawn "
             f"differently (at most {MOST_VARIATION:.0%}), the likeliest token stays in "

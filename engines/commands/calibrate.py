@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Here and not above: they need onnx, and `--help` does not.
     from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
     from engines.calibrate import ADVISED, MOST_DISTANCE, Recorder, calibrate
+    from engines.token_drift import LEAST_AGREEMENT, MOST_VARIATION
 
     folder = ModelFolder.read(arguments.model)
     if folder.precision != "fp32":
@@ -61,11 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
         voice = voices[number % len(voices)]
         for _ in synthesizer.speak(sentences, voice, SamplingParams(seed=number)):
             pass
-    distance = calibrate(folder, recorder.fed, bar)
+    cost = calibrate(folder, recorder.fed, bar)
     bar.clear()
     print(
-        f"int8 is {distance:.2f} dB away from float32 in its spectrum (bound {MOST_DISTANCE:.1f}); "
-        "its tokens are the same, they are not quantized"
+        f"int8 is {cost.distance:.2f} dB away from float32 in its spectrum (bound "
+        f"{MOST_DISTANCE:.1f}); its tokens are drawn in float16: {cost.drift.variation:.2%} "
+        f"differently at best (bound {MOST_VARIATION:.0%}), the likeliest stays in "
+        f"{cost.drift.agreement:.1%} (bound {LEAST_AGREEMENT:.0%})"
     )
     print(f"next: python -m engines build {folder.root} --precision int8")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ LIMIT = 900  # seconds
 
 
 def main(root: Path) -> int:
-    """Build what is wanted most first; write the file `built` when all is done."""
+    """Build what is wanted most first."""
     # Both models have the same network of tokens: it is built once, and copied below.
     jobs = [("v2", precision, name) for precision in ("fp16", "fp32") for name in (*SOUND, *TOKENS)]
     jobs += [("v2ProPlus", precision, name) for precision in ("fp16", "fp32") for name in SOUND]
@@ -28,6 +29,7 @@ def main(root: Path) -> int:
     # PyTorch is measured alone.
     while not (root / "prepared").exists() and time.monotonic() - began < 120:
         time.sleep(0.5)
+    conformance = _conformance(root)
     while (jobs or running) and time.monotonic() - began < LIMIT:
         while len(running) < SIDE_BY_SIDE and (job := _next(jobs, root)):
             running.append((job, time.monotonic(), _start(root, *job)))
@@ -45,7 +47,10 @@ def main(root: Path) -> int:
     for name in TOKENS:
         for precision in ("fp16", "fp32"):
             print(name, precision, "shared:", _share(root, name, precision), flush=True)
-    (root / "built").touch()
+    try:
+        print("conformance:", "passed" if conformance.wait(120) == 0 else "FAILED", flush=True)
+    except subprocess.TimeoutExpired:
+        print("conformance: not finished yet", flush=True)
     return 0
 
 
@@ -65,6 +70,26 @@ def _start(root: Path, model: str, precision: str, graph: str) -> subprocess.Pop
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+    )
+
+
+def _conformance(root: Path) -> subprocess.Popen[bytes]:
+    """The test module of all backends, with engines of the tiny model on this card."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        "script/gpu/pytest.ini",
+        "--rootdir",
+        ".",
+    ]
+    return subprocess.Popen(
+        [*command, "-m", "gpu", "tests/engines/backends/test_conformance.py"],
+        env={**os.environ, "TINY_MODEL": str(root / "models" / "tiny")},
+        stdout=(root / "logs" / "conformance").open("wb"),
+        stderr=subprocess.STDOUT,
     )
 
 

@@ -13,10 +13,14 @@ from engines import calibrate as module
 from engines.__main__ import main
 from engines.backends.tensorrt_module import find_tensorrt
 from engines.build import build
-from engines.calibrate import GRAPHS, spectral_distance
+from engines.calibrate import GRAPHS, Cost, spectral_distance
 from engines.engine_store import EngineStore
+from engines.errors import ConvertError
+from engines.graphs import graphs
 from engines.model_folder import ModelFolder
 from engines.prompt import VoicePrompt
+from engines.token_drift import TokenDrift
+from engines.verify import SIZES, random_feeds
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +60,21 @@ def test_the_graphs_are_explicit(calibrated: Path) -> None:
 def test_tensorrt_builds_them(calibrated: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx_bindings")
     folder, trt = ModelFolder.read(calibrated / "model"), find_tensorrt()
-    names = ("vits_flow", "condition")
+    names = ("vits_encode", "vits_flow", "vits_generate")
     made = list(build(folder, trt, "int8", ("sm89",), EngineStore(tmp_path), names))
-    assert [each.reason for each in made] == ["", ""]
+    assert [each.reason for each in made] == ["", "", ""]
 
 
 def test_what_it_says(
     calibrated: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "calibrate", lambda folder, fed, progress: 1.25)
+    cost = Cost(1.25, TokenDrift(320, 0.99, 0.012, 0.0))
+    monkeypatch.setattr(module, "calibrate", lambda folder, fed, progress: cost)
     assert main(command(calibrated)) == 0
     out = capsys.readouterr().out
     assert "3 sentences, 1000 are advised" in out
     assert "int8 is 1.25 dB away from float32" in out
+    assert "1.20% differently at best (bound 5%), the likeliest stays in 99.0% (bound 95%)" in out
 
 
 def test_too_far_away_is_refused(
@@ -80,6 +86,40 @@ def test_too_far_away_is_refused(
     assert main(command(calibrated)) == 2
     assert "calibrate with more sentences (3 were given), or use fp16" in capsys.readouterr().err
     assert sorted((calibrated / "model").iterdir()) == before
+
+
+@pytest.mark.parametrize(("agreement", "variation"), [(0.94, 0.0), (1.0, 0.051)])
+def test_tokens_too_far_away_are_refused(
+    calibrated: Path, monkeypatch: pytest.MonkeyPatch, agreement: float, variation: float
+) -> None:
+    drift = TokenDrift(320, agreement, variation, 0.0)
+    monkeypatch.setattr(module, "token_cost", lambda _: drift)
+    folder = ModelFolder.read(calibrated / "model")
+    before = sorted(folder.root.iterdir())
+    with pytest.raises(ConvertError, match=r"tokens in float16, which costs this model too much"):
+        module.calibrate(folder, {graph: [{}, {}] for graph in GRAPHS})
+    assert sorted(folder.root.iterdir()) == before
+
+
+def test_the_tokens_of_an_int8_build_are_measured(calibrated: Path) -> None:
+    drift = module.token_cost(ModelFolder.read(calibrated / "model"))
+    assert 0 < drift.variation < 1e-2
+    assert drift.tolerable
+
+
+@pytest.mark.parametrize("graph", ["vits_flow", "vits_generate"])
+def test_onnx_runtime_takes_them_too(calibrated: Path, graph: str) -> None:
+    folder = ModelFolder.read(calibrated / "model")
+    feeds = random_feeds(graphs(folder.model)[graph], folder.model, SIZES[0], 0)
+    exact, coarse = (
+        module._session(each).run(None, feeds)[0]
+        for each in (
+            module.graph_model(folder, graph, "fp32"),
+            onnx.load(folder.root / f"{graph}.int8.onnx"),
+        )
+    )
+    error = np.abs(exact - coarse).max() / np.abs(exact).max()
+    assert 0 < error < 0.3
 
 
 @pytest.mark.parametrize(
