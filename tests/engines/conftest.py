@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from engines.backends.torch_backend import TorchBackend
 from engines.bert_features import BertFeatures
 from engines.export import convert
 from engines.golden import Folder
+from engines.model_folder import MANIFEST
 from engines.prompt import Enroller, VoicePrompt
 from engines.text.types import PhonemizedText, Run
 
@@ -49,10 +51,22 @@ def tiny(tiny_files: CheckpointFiles) -> TorchBackend:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_files: CheckpointFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those checkpoints, converted."""
-    folder = tmp_path_factory.mktemp("converted") / "tiny"
-    convert(tiny_files, folder)
+def tiny_model(
+    tiny_files: CheckpointFiles, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Path:
+    """Those checkpoints, converted; nobody writes into this folder.
+
+    Converted once for all, as it takes long: pytest calls a fixture anew for every module that
+    imports it and for every worker.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    folder = shared / "converted" / "tiny"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / MANIFEST).is_file():
+            convert(tiny_files, folder)
     return folder
 
 
