@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from engines.audio import load_recording
 from engines.backends import CheckpointFiles
-from engines.backends.torch_backend import TorchBackend
 from engines.bert_features import BertFeatures
-from engines.export import convert
 from engines.golden import Folder
 from engines.model_folder import MANIFEST
 from engines.prompt import Enroller, VoicePrompt
 from engines.text.types import PhonemizedText, Run
+
+if TYPE_CHECKING:
+    from engines.backends.torch_backend import TorchBackend
 
 TESTS = Path(__file__).parents[1]
 
@@ -27,7 +30,11 @@ TESTS = Path(__file__).parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Tiny networks gain nothing from more, and lose a lot on a busy machine by waiting."""
-    torch.set_num_threads(1)
+    # Where engines are tested on a card there need be no PyTorch.
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -47,18 +54,24 @@ def tiny_files(golden: Folder, tmp_path_factory: pytest.TempPathFactory) -> Chec
 @pytest.fixture(scope="session")
 def tiny(tiny_files: CheckpointFiles) -> TorchBackend:
     """Those checkpoints, ready to run."""
+    from engines.backends.torch_backend import TorchBackend
+
     return TorchBackend(tiny_files)
 
 
 @pytest.fixture(scope="session")
 def tiny_model(
-    tiny_files: CheckpointFiles, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Path:
-    """Those checkpoints, converted; nobody writes into this folder.
+    """Those checkpoints, converted; TINY_MODEL names them where there is no PyTorch to do it.
 
     Converted once for all, as it takes long: pytest calls a fixture anew for every module that
-    imports it and for every worker.
+    imports it and for every worker. Nobody writes into this folder.
     """
+    if made := os.environ.get("TINY_MODEL"):
+        return Path(made)
+    from engines.export import convert
+
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     folder = shared / "converted" / "tiny"
@@ -66,7 +79,7 @@ def tiny_model(
     with (folder.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / MANIFEST).is_file():
-            convert(tiny_files, folder)
+            convert(request.getfixturevalue("tiny_files"), folder)
     return folder
 
 
