@@ -60,9 +60,7 @@ def tiny(tiny_files: CheckpointFiles) -> TorchBackend:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> Path:
+def tiny_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Those checkpoints, converted; TINY_MODEL names them where there is no PyTorch to do it.
 
     Converted once for all, as it takes long: pytest calls a fixture anew for every module that
@@ -73,7 +71,7 @@ def tiny_model(
     from engines.export import convert
 
     base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = shared / "converted" / "tiny"
     folder.parent.mkdir(exist_ok=True)
     with (folder.parent / "lock").open("w") as lock:
