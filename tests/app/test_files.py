@@ -60,8 +60,15 @@ def test_the_dockerfile_has_no_known_faults() -> None:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_have_no_known_faults(path: Path) -> None:
     assert checked("actionlint", path) == ""
-    schema = ("--builtin-schema", "vendor.github-workflows")
-    assert checked("check-jsonschema", *schema, path) == ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [("vendor.github-workflows", WORKFLOWS), ("vendor.compose-spec", COMPOSE)],
+)
+def test_files_fit_their_schema(schema: str, files: list[Path]) -> None:
+    assert len(files) > 1
+    assert checked("check-jsonschema", "--builtin-schema", schema, *files) == ""
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -73,11 +80,6 @@ def test_workflows_call_scripts_that_exist(path: Path) -> None:
 @pytest.mark.parametrize("path", SHELL, ids=lambda path: path.name)
 def test_scripts_have_no_known_faults(path: Path) -> None:
     assert checked("shellcheck", path) == ""
-
-
-@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
-def test_compose_files_fit_the_specification(path: Path) -> None:
-    assert checked("check-jsonschema", "--builtin-schema", "vendor.compose-spec", path) == ""
 
 
 def test_the_gpu_is_only_added_to_what_compose_runs() -> None:

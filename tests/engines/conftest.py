@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from engines.audio import load_recording
 from engines.backends import CheckpointFiles
 from engines.bert_features import BertFeatures
 from engines.golden import Folder
+from engines.model_folder import MANIFEST
 from engines.prompt import Enroller, VoicePrompt
 from engines.text.types import PhonemizedText, Run
 
@@ -59,14 +61,23 @@ def tiny(tiny_files: CheckpointFiles) -> TorchBackend:
 
 @pytest.fixture(scope="session")
 def tiny_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those checkpoints, converted; TINY_MODEL names them where there is no PyTorch to do it."""
+    """Those checkpoints, converted; TINY_MODEL names them where there is no PyTorch to do it.
+
+    Converted once for all, as it takes long: pytest calls a fixture anew for every module that
+    imports it and for every worker. Nobody writes into this folder.
+    """
     if made := os.environ.get("TINY_MODEL"):
         return Path(made)
     from engines.export import convert
 
-    tiny_files: CheckpointFiles = request.getfixturevalue("tiny_files")
-    folder = tmp_path_factory.mktemp("converted") / "tiny"
-    convert(tiny_files, folder)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "converted" / "tiny"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / MANIFEST).is_file():
+            convert(request.getfixturevalue("tiny_files"), folder)
     return folder
 
 
