@@ -235,12 +235,14 @@ class ModelRung:
         if (loaded := loaded or self._loaded) is None:
             raise EngineError(f"{self.model.id} went out of memory")
         symbols = loaded.synthesizer.model.symbols
-        sentences = phonemize(utterance.text, _general(utterance.language), symbols)
+        language, normalize = _general(utterance.language), utterance.normalize
+        sentences = phonemize(utterance.text, language, symbols, normalize=normalize)
         yield from loaded.synthesizer.speak(
             sentences,
             self._prompts.get(voice, utterance.style, loaded.enroller),
             utterance.sampling.params(utterance.speed),
-            streaming=Streaming(),
+            # A card draws tokens while the sound of those before is made.
+            streaming=Streaming(eager=self.name == "tensorrt"),
             pause=0.0,  # between sentences the service pauses
             cancelled=cancelled,
         )

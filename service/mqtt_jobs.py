@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 REPEAT_WINDOW = 600.0  # seconds after its answer in which a request of the same id is the same one
@@ -39,6 +40,8 @@ class StoredJob:
         reply, correlation: where MQTT 5 wants the answer too, and with what.
         fingerprint: of the packet, to know it again when the broker sends it again.
         arrived: `time.time()`; it has to survive a restart.
+        waited: seconds that it had waited when this run of the service took it up.
+        taken_up: `monotonic()` of that; a clock that is set meanwhile makes nothing older.
         attempts: how often speaking has begun and not ended.
         playing: players were asked, and then nothing more is known.
         answer: how it ended, None before.
@@ -51,14 +54,16 @@ class StoredJob:
     correlation: bytes | None = None
     fingerprint: str | None = None
     arrived: float = field(default_factory=time.time)
+    waited: float = field(default=0.0, compare=False)
+    taken_up: float = field(default_factory=lambda: monotonic(), compare=False)
     attempts: int = 0
     playing: bool = False
     answer: Answer | None = None
 
     @property
     def age(self) -> float:
-        """Seconds since it arrived; never negative, whatever the clock was set to."""
-        return max(0.0, time.time() - self.arrived)
+        """Seconds since it arrived."""
+        return self.waited + monotonic() - self.taken_up
 
 
 class Verdict(enum.Enum):
@@ -118,7 +123,7 @@ class JobStore:
         row = self._db.execute("SELECT outcome, ended FROM job WHERE id = ?", (job.id,)).fetchone()
         if row is not None and row[0] is None:
             return Verdict.OPEN
-        if row is not None and (again or self._now() - row[1] < REPEAT_WINDOW):
+        if row is not None and (again or abs(self._now() - row[1]) < REPEAT_WINDOW):
             return Verdict.ANSWERED
         self._db.execute(
             "INSERT OR REPLACE INTO job (id, fields, reply, correlation, fingerprint, arrived,"
@@ -200,6 +205,7 @@ class JobStore:
                 correlation=row[3],
                 fingerprint=row[4],
                 arrived=row[5],
+                waited=max(0.0, self._now() - row[5]),  # the clock may have been set back
                 attempts=row[6],
                 playing=bool(row[7]),
                 answer=None if row[8] is None else Answer(row[8], json.loads(row[9])),

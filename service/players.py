@@ -15,10 +15,12 @@ from service.errors import ServiceError
 from service.volumes import Volumes, volume_of
 
 _LOGGER = logging.getLogger(__name__)
-PATIENCE = aiohttp.ClientTimeout(total=30)  # some players answer only when they have played
+_PATIENCE = 30.0  # seconds for Home Assistant's answer
 _TO_START = 1.0  # seconds that a player may take to begin
 _TO_WAKE = 5.0  # seconds in which one that was off tells how loud it is
 _LOOK = 0.2  # seconds between looks at it
+_TO_TELL = 2.0  # seconds in which players tell how loud they are now
+_UPDATE = "homeassistant/update_entity"
 
 
 class PlayerNotFound(ServiceError):
@@ -74,9 +76,11 @@ class Players:
             PlayerNotFound: one is not there; none has been asked then.
             PlayerFailed: Home Assistant cannot be reached, or refuses.
         """
+        if volume is not None:
+            await self._refresh(players)
         states = {player: await self._find(player) for player in players}
         known = {player: state for player, state in states.items() if volume_of(state) is not None}
-        turned = volume is None or await self.volumes.turn(known, volume)
+        turned = volume is None or await self.volumes.turn(known, volume, seconds)
         body = {
             "entity_id": list(players),
             "media_content_id": clip,
@@ -85,13 +89,12 @@ class Players:
         }
         begun = monotonic()
         try:
-            await self.call("media_player/play_media", body)
-            if volume is not None and len(known) < len(states):
-                turned &= await self._turn_awake(
-                    [each for each in states if each not in known], volume
-                )
-        finally:
             # Some players answer only when they have played.
+            await self.call("media_player/play_media", body, _PATIENCE + seconds)
+            if volume is not None and len(known) < len(states):
+                asleep = [each for each in states if each not in known]
+                turned &= await self._turn_awake(asleep, volume, seconds)
+        finally:
             self.volumes.give_back(players, max(0.0, seconds + begun - monotonic()) + _TO_START)
         return turned
 
@@ -109,13 +112,18 @@ class Players:
             found: dict[str, Any] = await answer.json()
             return found
 
-    async def call(self, service: str, body: dict[str, Any]) -> None:
+    async def call(self, service: str, body: dict[str, Any], patience: float = _PATIENCE) -> None:
         """Call a service, such as `media_player/play_media`.
+
+        Args:
+            service: its domain and name.
+            body: its fields.
+            patience: seconds that its answer may take.
 
         Raises:
             PlayerFailed: Home Assistant cannot be reached, or refuses.
         """
-        async with self._asked("post", f"services/{service}", body) as answer:
+        async with self._asked("post", f"services/{service}", body, patience) as answer:
             _refuse(answer, service)
 
     async def look(self, player: str) -> dict[str, Any]:
@@ -124,17 +132,29 @@ class Players:
         Raises:
             PlayerNotFound, PlayerFailed: as `state`.
         """
-        await self.call("homeassistant/update_entity", {"entity_id": player})
+        await self.call(_UPDATE, {"entity_id": player})
         return await self.state(player)
 
-    async def _turn_awake(self, players: Sequence[str], volume: float) -> bool:
+    async def _refresh(self, players: Sequence[str]) -> None:
+        """Have Home Assistant look, so that a volume of ten seconds ago is not given back later."""
+        try:
+            async with asyncio.timeout(_TO_TELL):
+                await self.call(_UPDATE, {"entity_id": list(players)})
+        except (ServiceError, TimeoutError):
+            # One that tells nothing must not keep an announcement waiting.
+            _LOGGER.warning("%s: how loud they were may be out of date", ", ".join(players))
+
+    async def _turn_awake(self, players: Sequence[str], volume: float, seconds: float) -> bool:
         """Turn players that were off; only now that they play it is known how loud they are."""
         try:
             states = {player: await self._awake(player) for player in players}
         except ServiceError as error:  # they play, so it is no failure
             _LOGGER.warning("the volume of %s is not known: %s", ", ".join(players), error)
             return False
-        return await self.volumes.turn(states, volume)
+        # What is not known could not be given back.
+        known = {player: state for player, state in states.items() if volume_of(state) is not None}
+        turned = await self.volumes.turn(known, volume, seconds)
+        return turned and len(known) == len(states)
 
     async def _awake(self, player: str) -> dict[str, Any]:
         patience = monotonic() + _TO_WAKE
@@ -153,11 +173,12 @@ class Players:
 
     @contextlib.asynccontextmanager
     async def _asked(
-        self, method: str, path: str, body: object = None
+        self, method: str, path: str, body: object = None, patience: float = _PATIENCE
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        timeout = aiohttp.ClientTimeout(total=patience)
         try:
             async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=PATIENCE) as session,
+                aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
                 session.request(method, f"{self._url}/api/{path}", json=body) as answer,
             ):
                 yield answer

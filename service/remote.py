@@ -24,6 +24,7 @@ import numpy as np
 
 from engines.audio import AudioChunk
 from engines.errors import EngineError, TextError
+from engines.text import SPEAKABLE
 from engines.text.segment import LANGUAGES
 from service.durable import write_file
 from service.jobs import Utterance
@@ -187,6 +188,8 @@ class RemoteRung:
         body |= {name: value for name, value in drawn.items() if value != usual[name]}
         if utterance.style is not None:
             body["style"] = utterance.style
+        if utterance.normalize != SPEAKABLE:
+            body["normalize"] = utterance.normalize
         if utterance.named:
             body["model"] = utterance.named
         kind = "request" if utterance.voice else "probe"

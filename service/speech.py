@@ -15,6 +15,7 @@ import numpy as np
 
 from engines.audio import AudioChunk
 from engines.plain import SPEECH_LEVEL, language_of, speech_level
+from engines.text import SPEAKABLE
 from service.account import Account
 from service.cache import ClipCache
 from service.chimes import RATE as CHIME_RATE
@@ -68,6 +69,7 @@ class SpeechRequest:
         lead_in: seconds of silence before the first sound, for players that swallow it.
         chime: name of a chime that plays while the speech is being made, None for none.
         style: name of one of the voice's further references, None for its main one.
+        normalize: how home text becomes words, one of `engines.text.NORMALIZE`.
         relayed: another box asks; it must be spoken here.
     """
 
@@ -87,6 +89,7 @@ class SpeechRequest:
     lead_in: float = 0.0
     chime: str | None = None
     style: str | None = None
+    normalize: str = SPEAKABLE
     relayed: bool = False
 
 
@@ -291,6 +294,7 @@ class Speech:
             request.style,
             request.relayed,
             choice.id,
+            request.normalize,
             choice.named,
         )
 
@@ -309,7 +313,8 @@ class Speech:
         sound = [voice.revision, choice.named]
         if choice.model is not None and not choice.remote:
             sound = [voice.source, choice.model.sound]
-        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences)
+        read = [] if request.normalize == SPEAKABLE else [request.normalize]
+        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences, *read)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
         if clip in self._keeping:

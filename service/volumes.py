@@ -53,30 +53,36 @@ class Volumes:
         self._set: dict[str, float] = {}
         self._over: dict[str, float] = {}  # `monotonic()` when a player's announcement is over
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._setting = asyncio.Lock()  # else what is given back could overtake what is set
 
-    async def turn(self, states: Mapping[str, dict[str, Any]], level: float) -> bool:
+    async def turn(
+        self, states: Mapping[str, dict[str, Any]], level: float, seconds: float
+    ) -> bool:
         """Set players to a level; whether they took it.
 
         Args:
             states: of the players, as they are now.
             level: 0 to 1.
+            seconds: how long they will play.
         """
-        for player, state in states.items():
-            if (known := volume_of(state)) is not None:
-                # One that announces already is not as it was.
-                self._before.setdefault(player, known)
-                self._over.setdefault(player, monotonic() + _GRACE)
-                self._set[player] = level
         if not states:
             return True
-        await self.keep(dict(self._before))
-        try:
-            body = {"entity_id": list(states), "volume_level": level}
-            await self._home.call(SET, body)
-        except ServiceError as error:
-            # Said too loud or too soft is better than not said.
-            _LOGGER.warning("the volume of %s stays as it is: %s", ", ".join(states), error)
-            return False
+        async with self._setting:
+            for player, state in states.items():
+                if (known := volume_of(state)) is not None:
+                    # One that announces already is not as it was.
+                    if player not in self._before or not self._is_ours(player, state):
+                        self._before[player] = known
+                    self._over[player] = monotonic() + seconds + _GRACE
+                    self._set[player] = level
+            await self.keep(dict(self._before))
+            try:
+                body = {"entity_id": list(states), "volume_level": level}
+                await self._home.call(SET, body)
+            except ServiceError as error:
+                # Said too loud or too soft is better than not said.
+                _LOGGER.warning("the volume of %s stays as it is: %s", ", ".join(states), error)
+                return False
         return True
 
     def give_back(self, players: Sequence[str], seconds: float) -> None:
@@ -106,28 +112,30 @@ class Volumes:
     async def _restore(self, player: str) -> None:
         pause = _NEXT_TRY
         while True:
-            if (left := self._over[player] - monotonic()) > 0:
+            over = self._over[player]
+            if (left := over - monotonic()) > 0:
                 await asyncio.sleep(left)
                 continue
             try:
                 state = await self._home.look(player)
-                late = monotonic() - self._over[player] > _GRACE
+                late = monotonic() - over > _GRACE
                 if state.get("state") in _BUSY and not late:
                     await asyncio.sleep(_LOOK)
                     continue
-                if self._is_ours(player, state):
-                    body = {"entity_id": player, "volume_level": self._before[player]}
-                    await self._home.call(SET, body)
+                async with self._setting:
+                    if self._over[player] != over:
+                        continue  # it announces again
+                    if self._is_ours(player, state):
+                        body = {"entity_id": player, "volume_level": self._before[player]}
+                        await self._home.call(SET, body)
+                    del self._tasks[player], self._before[player], self._over[player]
+                    self._set.pop(player, None)
+                    await self.keep(dict(self._before))
+                    return
             except ServiceError as error:
                 _LOGGER.warning("the volume of %s cannot be given back yet: %s", player, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_TRY)
-                continue
-            if self._over[player] <= monotonic():
-                break
-        del self._tasks[player], self._before[player], self._over[player]
-        self._set.pop(player, None)
-        await self.keep(dict(self._before))
 
     def _is_ours(self, player: str, state: Mapping[str, Any]) -> bool:
         """Whether nobody has turned it since; where nothing is known, it is ours."""

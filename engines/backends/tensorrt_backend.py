@@ -30,12 +30,13 @@ from engines.backends.tensorrt_session import (
     PrefillSession,
     TensorRTSession,
 )
-from engines.build import ENGINES, EnginePrecision, build, engine_key
+from engines.build import ENGINES, EnginePrecision, Watch, build, engine_key
 from engines.device_semantic import CACHE_STEP, DeviceSemantic
 from engines.engine_store import EngineKey, EngineStore
 from engines.errors import BackendUnavailableError, CheckpointError
 from engines.graphs import graphs
 from engines.model_folder import PLAIN_STEP, ModelFolder
+from engines.progress import ProgressBar
 from engines.semantic import Sentence
 
 _LOG = logging.getLogger(__name__)
@@ -114,11 +115,16 @@ class TensorRTBackend:
         return self._session(graph)
 
     def open_decoder(self, slots: int) -> DeviceSemantic | None:
-        """See `semantic.DrawsTokens`; nothing without compiled kernels or for another model size.
+        """See `semantic.DrawsTokens`.
+
+        Nothing without compiled kernels, for another model size, or in fp32: the kernels read
+        float16.
 
         Raises:
             DeviceError: the card failed.
         """
+        if self._precision == "fp32":
+            return None
         packed = self._packed()
         if packed is None or self._engine("t2s_prefill") is None:
             return None
@@ -181,9 +187,13 @@ class TensorRTBackend:
         if not self._build_missing:
             _LOG.warning("%s: there is no engine, it runs on the CPU", graph)
             return False
-        gpu = self.device.architecture
+        gpu, bar = self.device.architecture, ProgressBar()
         _LOG.warning("%s: building the engine for %s, this can take minutes", graph, gpu)
-        made = next(build(self._folder, self._trt, self._precision, (gpu,), self._store, (graph,)))
+        steps = build(
+            self._folder, self._trt, self._precision, (gpu,), self._store, (graph,), _shown(bar)
+        )
+        made = next(steps)
+        bar.clear()
         if made.file is None:
             _LOG.warning("%s: no engine, it runs on the CPU: %s", graph, made.reason)
         return made.file is not None
@@ -201,6 +211,10 @@ class TensorRTBackend:
     def _take_errors(self) -> list[str]:
         errors, self._logger.errors = self._logger.errors, []
         return list(errors)
+
+
+def _shown(bar: ProgressBar) -> Watch:
+    return lambda graph, done, total: bar(done, total, f"building the engine of {graph}")
 
 
 def _feeds(sentence: Sentence) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.backends.tensorrt_module import TensorRT, architecture_of, find_tensorrt
-from engines.commands.progress import ProgressBar
 from engines.engine_store import EngineStore
 from engines.errors import BackendUnavailableError, EngineError
 from engines.model_folder import ModelFolder
+from engines.progress import ProgressBar
 
 if TYPE_CHECKING:
     from engines.build import Built

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,7 @@ ENTITIES = {
 }
 PLAIN_LINE = {"set_ca_cert": "off", "set_client_cert": False}
 SENTENCE = "The garden has been watered, so the sprinkler stays dry until tomorrow evening. "
+SAID = "gptsovits/said"
 LONG = (SENTENCE * 8)[:600]
 
 
@@ -40,13 +42,24 @@ class House:
     broker: Broker
     home_assistant: HomeAssistant
     player: Player
+    clocked: Player
     service: SpeechService
     visitor: Visitor
     speaker: str
+    clocked_speaker: str
 
     def states(self) -> dict[str, str]:
         found = self.home_assistant.get("/api/states")
         return {each["entity_id"]: each["state"] for each in found if _ours(each["entity_id"])}
+
+
+def _url(state: dict[str, Any] | None) -> object:
+    return (state or {}).get("attributes", {}).get("url")
+
+
+def _speakers(home: HomeAssistant) -> set[str]:
+    names = {each["entity_id"] for each in home.get("/api/states")}
+    return {each for each in names if each.startswith("media_player.")}
 
 
 def _ours(entity: str) -> bool:
@@ -64,9 +77,14 @@ def house() -> Iterator[House]:
     with ExitStack() as stack:
         broker = Broker(folder / "broker")
         stack.callback(broker.stop)
-        player = stack.enter_context(Player(folder))
+        player = stack.enter_context(Player(folder, hurry=True))
+        (folder / "clocked").mkdir()
+        clocked = stack.enter_context(Player(folder / "clocked"))
         home = stack.enter_context(HomeAssistant(folder / "config"))
         home.add_integration("mpd", {"host": "127.0.0.1", "port": player.port})
+        speaker = home.entity("media_player")
+        home.add_integration("mpd", {"host": "127.0.0.1", "port": clocked.port})
+        other = home.wait_for("second player", lambda: (_speakers(home) - {speaker}) or None, 60)
         place = {"broker": "127.0.0.1", "port": broker.port, "other_settings": PLAIN_LINE}
         step = home.add_integration("mqtt", place)
         assert step["type"] == "create_entry", step
@@ -76,19 +94,19 @@ def house() -> Iterator[House]:
                 "",
                 mqtt_host="127.0.0.1",
                 mqtt_port=broker.port,
-                mqtt_players=(speaker := home.entity("media_player")),
+                mqtt_players=speaker,
                 home_assistant_url=home.url,
                 home_assistant_token=home.token,
             )
         )
         visitor = stack.enter_context(Visitor(broker.port))
-        yield House(broker, home, player, service, visitor, speaker)
+        yield House(broker, home, player, clocked, service, visitor, speaker, other.pop())
 
 
 def test_the_entities_appear(house: House) -> None:
     home = house.home_assistant
-    home.wait_for("entities", lambda: set(house.states()) == ENTITIES, 30)
-    home.wait_for("availability", lambda: "unavailable" not in house.states().values(), 30)
+    home.wait_for("entities", lambda: set(house.states()) == ENTITIES, 60)
+    home.wait_for("availability", lambda: "unavailable" not in house.states().values(), 60)
     assert house.states()["sensor.family_voices_rung"] == "plain"
     assert house.states()["select.family_voices_voice"] == "plain"
 
@@ -98,14 +116,13 @@ def test_a_message_of_600_characters_is_spoken_whole(house: House) -> None:
     since, called = house.player.mark(), time.monotonic()
     house.home_assistant.post("/api/services/notify/send_message", message)
     played = house.player.await_announcement(since, called, 120)
-    [said] = house.visitor.on("gptsovits/said")
+    [said] = house.service.wait_for("answer", lambda: house.visitor.on(SAID) or None, 60)
     print(f"{said['seconds']} s made, {played.seconds:.1f} s played at {played.level:.1f} dBFS")
     assert said["seconds"] > 25
     assert played.seconds == pytest.approx(said["seconds"], rel=0.03)
     assert played.level > -35
     home = house.home_assistant
-    states = home.get("/api/states/event.family_voices_said")
-    assert states["attributes"]["url"] == said["url"]
+    home.wait_for("event", lambda: _url(home.state("event.family_voices_said")) == said["url"], 60)
 
 
 def test_the_button_is_heard(house: House) -> None:
@@ -115,14 +132,14 @@ def test_the_button_is_heard(house: House) -> None:
     assert house.player.await_announcement(since, called).seconds > 1
 
 
-@pytest.mark.skip(reason="to be mended: MPD never got its volume back within 60 s")
 def test_players_are_turned_and_turned_back(house: House) -> None:
-    house.player.turn(70)
-    since, called = house.player.mark(), time.monotonic()
-    house.visitor.say(text=SENTENCE, id="soft", volume=0.3)
-    house.player.wait_for("volume", lambda: house.player.volume() == 30, 60)
-    assert house.player.await_announcement(since, called).seconds > 3
-    house.player.wait_for("volume before", lambda: house.player.volume() == 70, 60)
+    player = house.clocked
+    player.turn(70)
+    since, called = player.mark(), time.monotonic()
+    house.visitor.say(text=SENTENCE * 2, id="soft", volume=0.3, players=house.clocked_speaker)
+    player.wait_for("lower volume", lambda: player.volume() == 30, 60)
+    assert player.await_announcement(since, called).seconds > 6
+    player.wait_for("volume of before", lambda: player.volume() == 70, 60)
 
 
 @pytest.mark.parametrize("lane", LANES)
@@ -157,4 +174,4 @@ def _flow(port: int, speaker: str) -> list[dict[str, object]]:
 def test_they_go_with_the_bridge(house: House) -> None:
     house.service.stop()
     home = house.home_assistant
-    home.wait_for("end", lambda: set(house.states().values()) == {"unavailable"}, 30)
+    home.wait_for("end", lambda: set(house.states().values()) == {"unavailable"}, 60)

@@ -58,13 +58,25 @@ def _missing() -> list[str]:
 class Player(Process):
     """MPD on a free port; plays in real time and appends every sample to a file."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start MPD with all its files in `folder`."""
+    def __init__(self, folder: Path, *, hurry: bool = False) -> None:
+        """Start MPD with all its files in `folder`.
+
+        Args:
+            folder: for its settings, its log and what it played.
+            hurry: play every sample as soon as it is there, where nobody waits for the time.
+        """
         self.port = free_port()
         self.capture = folder / "played.s16le"
         self.capture.touch()
         settings = folder / "mpd.settings"
-        settings.write_text(_SETTINGS.format(folder=folder, port=self.port, capture=self.capture))
+        settings.write_text(
+            _SETTINGS.format(
+                folder=folder,
+                port=self.port,
+                capture=self.capture,
+                sync="no" if hurry else "yes",
+            )
+        )
         log = folder / "mpd.log"
         super().__init__("MPD", "mpd", "--no-daemon", "--stderr", settings, log=log)
         self.wait_for("control port", self._status, 60)
@@ -150,7 +162,7 @@ audio_output {{
   type "null"
   name "loudspeaker"
   mixer_type "software"
-  sync "yes"
+  sync "{sync}"
 }}
 audio_output {{
   type "pipe"

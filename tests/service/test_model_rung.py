@@ -14,6 +14,8 @@ from engines.audio import Recording, load_recording
 from engines.errors import CheckpointError, DeviceError
 from engines.prompt import Enroller
 from engines.synthesizer import Synthesizer
+from engines.text import phonemize
+from service import model_rung
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
@@ -114,6 +116,25 @@ async def test_how_it_is_drawn_is_part_of_what_is_kept(start: Start, mum: Voice)
         "plain",
         *["cache"] * 2,
     ]
+
+
+async def test_a_text_is_read_as_it_is_asked_for(
+    start: Start, mum: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def reader(text: str, *arguments: Any, **options: Any) -> Any:
+        spoken = phonemize(text, *arguments, **options)
+        read.append(spoken[0].text)
+        return spoken
+
+    service = await start()
+    monkeypatch.setattr(model_rung, "phonemize", reader)
+    for how in ({}, {"normalize": "exact"}, {"normalize": "exact"}):
+        assert (await service.say("It is 4 °C.", voice=mum.id, **how))[0] == 200
+    assert "It is four degrees Celsius." in read
+    assert read[-1] == "It is four C."
+    assert read.count("It is four C.") == 1, "what was said before is not said anew"
 
 
 async def test_a_style_is_spoken_from_its_own_reference(

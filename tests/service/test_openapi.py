@@ -24,7 +24,10 @@ from tests.service.conftest import FakeSynthesizer, StartService
 
 BARE_VERBS = ("promote", "rollback", "unload", "build")
 BARE = {("POST", f"/v1/models/{{id}}/{verb}") for verb in BARE_VERBS}
-SOUND = ("voice", "language", "speed", "seed", "top_k", "pause", "lead_in", "chime", "style")
+SOUND = (
+    *("voice", "language", "speed", "seed", "top_k", "pause", "lead_in", "chime", "style"),
+    "normalize",
+)
 
 
 def routes(app: web.Application) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -142,10 +143,13 @@ async def test_the_box_speaks_the_voices_it_has(rung: RemoteRung, box: MadeUpBox
 async def test_the_way_of_drawing_and_the_style_are_handed_on(
     rung: RemoteRung, box: MadeUpBox
 ) -> None:
-    drawn = Utterance("Hello.", "mum", "en", sampling=Sampling(seed=7, top_k=3), style="happy")
+    manner: dict[str, Any] = {"style": "happy", "normalize": "exact"}
+    drawn = Utterance("Hello.", "mum", "en", sampling=Sampling(seed=7, top_k=3), **manner)
     await asyncio.to_thread(said, rung, drawn)
-    assert {"seed": 7, "top_k": 3, "style": "happy"}.items() <= box.asked[0].items()
+    assert {"seed": 7, "top_k": 3, **manner}.items() <= box.asked[0].items()
     assert not {"top_p", "temperature"} & box.asked[0].keys()
+    await asyncio.to_thread(said, rung, Utterance("Hello.", "mum", "en"))
+    assert not {"style", "normalize"} & box.asked[1].keys()
 
 
 async def test_no_more_is_asked_of_the_box_than_the_request_allows(

@@ -70,6 +70,10 @@ class HomeAssistant:
         self.turned: list[float] = []
         self.status = 200
         self.awake: dict[str, Any] | None = None  # what the kitchen is once it plays
+        self.actual: dict[str, Any] | None = None  # what the kitchen is when it is looked at
+        self.looks = 0
+        self.hold: asyncio.Event | None = None  # what the next look waits for
+        self.answer: asyncio.Event | None = None  # what the next answer, known by then, waits for
         self.volume_status = 200
         self.kitchen: dict[str, Any] = {"state": "idle", "attributes": {"volume_level": 0.2}}
         app = web.Application()
@@ -86,7 +90,10 @@ class HomeAssistant:
     async def _state(self, request: web.Request) -> web.Response:
         states = {"media_player.kitchen": self.kitchen, "media_player.attic": OFF}
         state = states.get(request.match_info["player"])
-        return web.json_response(state or {}, status=200 if state else 404)
+        response = web.json_response(state or {}, status=200 if state else 404)
+        hold, self.answer = self.answer, None
+        await (hold.wait() if hold else asyncio.sleep(0))
+        return response
 
     async def _play(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers["Authorization"])
@@ -95,6 +102,10 @@ class HomeAssistant:
         return web.json_response([], status=self.status)
 
     async def _look(self, request: web.Request) -> web.Response:
+        self.looks += 1
+        hold, self.hold = self.hold, None
+        await (hold.wait() if hold else asyncio.sleep(0))
+        self.kitchen = self.actual or self.kitchen
         return web.json_response([])
 
     async def _turn(self, request: web.Request) -> web.Response:

@@ -31,7 +31,13 @@ from tests.service.mqtt.test_mqtt_storms import (
     test_a_bridge_that_is_killed_loses_and_repeats_nothing as test_killed_bridge,
 )
 from tests.service.mqtt.test_mqtt_storms import test_a_broker_that_freezes as test_frozen
+from tests.service.mqtt.test_mqtt_storms import (
+    test_a_broker_that_freezes_until_it_is_given_up as test_given_up,
+)
 from tests.service.mqtt.test_mqtt_storms import test_a_broker_that_restarts as test_restarts
+from tests.service.mqtt.test_mqtt_storms import (
+    test_a_request_that_ends_the_service_is_given_up as test_poison,
+)
 from tests.service.mqtt.test_mqtt_storms import test_a_thousand_at_once as test_thousand
 
 pytestmark = pytest.mark.slow
@@ -40,7 +46,9 @@ __all__ = [
     "test_again",
     "test_alerts_first",
     "test_frozen",
+    "test_given_up",
     "test_killed_bridge",
+    "test_poison",
     "test_refusals",
     "test_response_topic",
     "test_restarts",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,5 +143,33 @@ def test_choices_are_kept(store: JobStore) -> None:
     assert store.recall("voice") == "dad"
 
 
-def test_a_clock_that_was_set_back_makes_nothing_younger_than_new() -> None:
-    assert StoredJob("a", arrived=10**11).age == 0
+def test_a_clock_that_was_set_back_makes_nothing_younger_than_new(
+    store: JobStore, clock: Clock
+) -> None:
+    accept(store, StoredJob("a", {"text": "Hello."}, named=True, arrived=clock.now + 3600))
+    [found] = store.open_jobs()
+    assert 0 <= found.age < 600
+
+
+def test_who_waited_before_a_restart_is_as_old_as_that(store: JobStore, clock: Clock) -> None:
+    accept(store, StoredJob("a", {"text": "Hello."}, named=True, arrived=clock.now - 3600))
+    [found] = store.open_jobs()
+    assert 3600 <= found.age < 4200
+
+
+@pytest.mark.parametrize("jump", [-1e7, 1e7])
+def test_a_clock_that_is_set_makes_nothing_that_waits_older(
+    monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    job = StoredJob("a")
+    wrong = time.time() + jump
+    monkeypatch.setattr("time.time", lambda: wrong)
+    assert 0 <= job.age < 600
+
+
+@pytest.mark.parametrize("jump", [-1e7, 1e7])
+def test_an_id_is_new_when_the_clock_was_set(store: JobStore, clock: Clock, jump: float) -> None:
+    accept(store, named("a"))
+    store.end(named("a"), SAID)
+    clock.now += jump
+    assert accept(store, named("a")) is Verdict.NEW

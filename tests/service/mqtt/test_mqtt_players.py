@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from pathlib import Path
@@ -110,6 +111,21 @@ async def test_a_player_that_is_off_is_turned_when_it_plays(
     await eventually(lambda: home_assistant.turned == [0.8, 0.4])
 
 
+async def test_a_player_that_never_tells_its_volume_is_not_turned(
+    start_house: StartHouse,
+    visitor: Visitor,
+    home_assistant: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.players._TO_WAKE", 0.1)
+    await _at_kitchen(start_house, home_assistant)
+    home_assistant.kitchen = {"state": "off", "attributes": {}}
+    visitor.say(text="Dinner!", volume=0.8)
+    [said] = await answers(visitor, 1)
+    assert said["volume"] is None
+    assert home_assistant.turned == []
+
+
 async def test_two_announcements_give_back_what_was_before_the_first(
     start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
 ) -> None:
@@ -147,6 +163,67 @@ async def test_volumes_are_given_back_after_the_next_start(
     await _at_kitchen(start_house, home_assistant)
     await eventually(lambda: home_assistant.volume == 0.2)
     await eventually(lambda: _kept(tmp_path) == {})
+
+
+async def test_what_home_assistant_knew_ten_seconds_ago_is_not_given_back(
+    start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
+) -> None:
+    await _at_kitchen(start_house, home_assistant)
+    home_assistant.actual = {"state": "idle", "attributes": {"volume_level": 0.6}}
+    visitor.say(text="One.", volume=0.8)
+    await answers(visitor, 1)
+    await eventually(lambda: home_assistant.turned == [0.8, 0.6])
+
+
+async def test_a_player_that_tells_nothing_does_not_keep_an_announcement_waiting(
+    start_house: StartHouse,
+    visitor: Visitor,
+    home_assistant: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.players._TO_TELL", 0.02)
+    await _at_kitchen(start_house, home_assistant)
+    home_assistant.hold = told = asyncio.Event()
+    visitor.say(text="One.", volume=0.8)
+    [said] = await answers(visitor, 1)
+    assert said["volume"] == 0.8
+    told.set()
+    await eventually(lambda: home_assistant.turned == [0.8, 0.2])
+
+
+async def test_who_turned_a_player_between_announcements_is_heeded(
+    start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
+) -> None:
+    await _at_kitchen(start_house, home_assistant)
+    home_assistant.kitchen["state"] = "playing"
+    visitor.say(text="One.", volume=0.8)
+    await answers(visitor, 1)
+    home_assistant.kitchen = {"state": "playing", "attributes": {"volume_level": 0.5}}
+    visitor.say(text="Two.", volume=0.9)
+    await answers(visitor, 2)
+    home_assistant.kitchen["state"] = "idle"
+    await eventually(lambda: home_assistant.turned == [0.8, 0.9, 0.5])
+
+
+async def test_a_volume_is_not_given_back_in_the_next_announcement(
+    start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
+) -> None:
+    await _at_kitchen(start_house, home_assistant)
+    home_assistant.kitchen["state"] = "playing"
+    visitor.say(text="One.", volume=0.8)
+    await answers(visitor, 1)
+    home_assistant.kitchen["state"] = "idle"
+    home_assistant.answer = told = asyncio.Event()
+    await eventually(lambda: home_assistant.answer is None)
+    visitor.say(text="Two.", volume=0.8)
+    await answers(visitor, 2)
+    home_assistant.kitchen["state"] = "playing"
+    looks = home_assistant.looks
+    told.set()
+    await eventually(lambda: home_assistant.looks >= looks + 2)
+    assert home_assistant.turned == [0.8, 0.8]
+    home_assistant.kitchen["state"] = "idle"
+    await eventually(lambda: home_assistant.turned == [0.8, 0.8, 0.2])
 
 
 async def test_what_cannot_be_turned_is_heard_all_the_same(
