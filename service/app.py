@@ -115,7 +115,7 @@ def create_app(
         PlainRung.version,
         plain.name,
         forget,
-        cloned=models.speaker,
+        cloned=models.choice.speaker,
     )
     models.join(ladder, voices, rungs, above)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
@@ -131,7 +131,7 @@ def create_app(
         language=settings.language,
         max_text=settings.max_text,
         sentence_pause=settings.sentence_pause,
-        choose=models.choose,
+        choose=models.choice.choose,
     )
     prerenderer = Prerenderer(speech)
     token = required_token(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,16 +13,16 @@ from typing import Any
 from engines.errors import EngineError
 from service.engine_builds import EngineBuilds
 from service.graphics_card import CARD, CPU, backends_for
-from service.installed_model import Choice, InstalledModel
+from service.installed_model import InstalledModel
 from service.ladder import Ladder
+from service.model_choice import ModelChoice
 from service.model_errors import InstallFailed, ModelUnusable
 from service.model_metrics import ModelMetrics
 from service.model_rung import ModelRung
 from service.model_traffic import Traffic
-from service.models import FOREIGN, ModelStore
+from service.models import ModelStore
 from service.remote import RemoteRung
 from service.rung_worker import Rung
-from service.voice import Voice, VoiceFacts
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,6 +43,9 @@ class ModelFleet:
         in_memory: models that a backend may have in memory at a time.
         remote: another box that speaks rather than the models here, None where there is none.
         unload_after: minutes after its last sentence that a model leaves the memory; 0 for never.
+
+    Attributes:
+        choice: says who speaks a request.
     """
 
     def __init__(
@@ -64,10 +66,15 @@ class ModelFleet:
         self._backends = backends_for(backend)
         self._in_memory = in_memory
         self._unload_after = unload_after * 60
-        self._remote = remote
         self._rungs: dict[str, list[ModelRung]] = {}  # of each model, the best first
         self._failed_at: dict[ModelRung, float] = {}
         self._lock = threading.Lock()
+        self.choice = ModelChoice(
+            store,
+            remote,
+            able=lambda model_id: self.state(model_id)[0] != "failed",
+            rung=lambda model: self._rungs_of(model)[0].name,
+        )
         self._voices: VoiceStore | None = None
         self._ladder: Ladder | None = None
         self._above: Sequence[Rung] = ()
@@ -107,44 +114,6 @@ class ModelFleet:
             if rung.model_id not in self._rungs:
                 self._metrics.forget(rung.model_id)
         self._tell()
-
-    def choose(
-        self, voice: Voice, asked: str | None, request_id: str, *, relayed: bool = False
-    ) -> Choice:
-        """Who speaks a request: the model that it names, the voice's own, or the traffic's.
-
-        Another box goes before the models of this house, but for a named one that it lacks.
-
-        Raises:
-            ModelNotFound: the request names one that is neither here nor there.
-        """
-        remote = None if relayed else self._remote
-        there = remote is not None and remote.has_model(asked or "")
-        named = self.store.get(asked)
-        if asked and named is None and not there and not _means_nothing(asked):
-            self.store.find(asked)
-        if voice.facts is None:
-            return Choice()
-        if named is not None or there:
-            return Choice(named, asked or "", there)
-        model = self.store.get(voice.facts.model)
-        if model is None:
-            traffic = self.store.traffic
-            model = self._pick(traffic, voice.id if traffic.sticky == "voice" else request_id)
-        return Choice(model, remote=remote is not None)
-
-    def speaker(self, voice_id: str, facts: VoiceFacts) -> tuple[str | None, str]:
-        """Who speaks a voice, for `VoiceStore`: the rung, and what its sound depends on."""
-        if self._remote is not None:
-            return self._remote.name, self._remote.identity
-        traffic = self.store.traffic
-        model = self.store.get(facts.model)
-        if model is None and traffic.sticky == "request" and len(traffic.weights) > 1:
-            dealt = sorted((key, share) for key, share in traffic.weights.items())
-            sounds = [(each.id, each.sound) for each in self.store.all() if each.id in dict(dealt)]
-            return self._backends[0], json.dumps([dealt, sounds])
-        model = model or self._pick(traffic, voice_id)
-        return (None, "") if model is None else (self._rungs_of(model)[0].name, model.sound)
 
     def state(self, model_id: str) -> tuple[str, str | None]:
         """How a model is, and why if it is not well: its best rung that could speak counts."""
@@ -350,10 +319,6 @@ class ModelFleet:
             failed=self._metrics.failed,
         )
 
-    def _pick(self, traffic: Traffic, key: str) -> InstalledModel | None:
-        able = {key for key in self._rungs if self.state(key)[0] != "failed"}
-        return self.store.get(traffic.pick(key, able) or traffic.pick(key, traffic.weights.keys()))
-
     def _rung_state(
         self, rung: ModelRung, down: Mapping[tuple[str, str], str]
     ) -> tuple[str, str | None]:
@@ -376,8 +341,3 @@ class ModelFleet:
             share = self.store.traffic.share(key)
             loaded = any(rung.state == "ready" for rung in rungs)
             self._metrics.is_now(key, loaded=loaded, share=share)
-
-
-def _means_nothing(asked: str) -> bool:
-    """Whether a name is one that OpenAI's clients send without meaning a model of ours."""
-    return asked == "default" or FOREIGN.fullmatch(asked) is not None

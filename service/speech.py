@@ -45,7 +45,7 @@ class ChooseModel(Protocol):
     def __call__(
         self, voice: Voice, asked: str | None, request_id: str, *, relayed: bool
     ) -> Choice:
-        """See `ModelFleet.choose`."""
+        """See `ModelChoice.choose`."""
 
 
 @dataclass(frozen=True, slots=True)
