@@ -89,6 +89,7 @@ def build(
     if PLAIN_STEP not in folder.files:
         raise ConvertError(f"{folder.root} was converted by an older version; convert it again")
     store = store or EngineStore(folder.root / ENGINES)
+    store.sweep()
     targets = architectures if trt.ahead_of_time else ()
     for name in only or speaking(folder):
         key = engine_key(folder, name, precision, trt)

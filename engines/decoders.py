@@ -59,6 +59,8 @@ class Streaming:
 
     Attributes:
         chunk_tokens: tokens of a piece; there are 25 in a second.
+        first_tokens: tokens of the first piece, if that is fewer: it is what a listener waits for,
+            and half a second of sound is enough for the next to be made meanwhile.
         eager: begin before the sentence's last token is drawn. The first sound comes sooner, and
             each piece is decoded from what is known by then; otherwise the pieces are exactly
             the sentence's audio.
@@ -70,10 +72,18 @@ class Streaming:
     eager: bool = False
     overlap_tokens: int = 2
     lookahead_tokens: int = 3
+    first_tokens: int = 12
 
     def __post_init__(self) -> None:
-        if self.chunk_tokens < 1 or self.overlap_tokens < 1 or self.lookahead_tokens < 0:
-            raise ValueError("chunk_tokens and overlap_tokens must be at least 1, lookahead 0")
+        least = min(self.chunk_tokens, self.first_tokens, self.overlap_tokens)
+        if least < 1 or self.lookahead_tokens < 0:
+            raise ValueError(
+                "chunk_tokens, first_tokens and overlap_tokens must be at least 1, lookahead 0"
+            )
+
+    def tokens_after(self, spoken: int) -> int:
+        """Tokens of the piece that follows after so many."""
+        return self.chunk_tokens if spoken else min(self.first_tokens, self.chunk_tokens)
 
 
 class VitsDecoder:
@@ -102,13 +112,16 @@ class VitsDecoder:
         ]
         return np.concatenate(parts)
 
-    def pieces(self, tokens: Tokens, utterance: Utterance, chunk_tokens: int) -> Iterator[Floats]:
+    def pieces(
+        self, tokens: Tokens, utterance: Utterance, streaming: Streaming
+    ) -> Iterator[Floats]:
         """The same samples, a few tokens at a time."""
         latent = self._whole_latent(tokens, utterance)
-        frames = latent.shape[2]
-        for start in range(0, frames, chunk_tokens * FRAMES_PER_TOKEN):
-            stop = min(frames, start + chunk_tokens * FRAMES_PER_TOKEN)
+        frames, start = latent.shape[2], 0
+        while start < frames:
+            stop = min(frames, start + streaming.tokens_after(start) * FRAMES_PER_TOKEN)
             yield self.part(latent, 0, start, stop, utterance)
+            start = stop
 
     def statistics(self, tokens: Tokens, utterance: Utterance) -> tuple[Floats, Floats]:
         """Mean and log deviation of the prior, each [1, C, 2 frames a token]."""
@@ -185,7 +198,7 @@ class EagerSpeech:
         """
         cut = self._streaming
         reach = 0 if finished else cut.lookahead_tokens + cut.overlap_tokens
-        if not finished and len(tokens) - reach < self._tokens + cut.chunk_tokens:
+        if not finished and len(tokens) - reach < self._tokens + cut.tokens_after(self._tokens):
             return np.zeros(0, np.float32)
         self._tokens = len(tokens) - reach
         return self._piece(np.array(tokens, np.int64), finished)
@@ -223,6 +236,8 @@ def stretched_frames(frames: int, speed: float) -> int:
 def stretch(values: Floats, places: Places) -> Floats:
     """Linear interpolation of [1, C, T] at fractional places in time, held at both ends."""
     last = values.shape[2] - 1
+    if len(places) == last + 1 > 0 and places[0] == 0 and places[-1] == last:
+        return values  # normal speed, from the beginning
     places = np.clip(places, 0, last)
     left = np.minimum(places.astype(np.int64), last)
     right = np.minimum(left + 1, last)

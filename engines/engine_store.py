@@ -87,6 +87,14 @@ class EngineStore:
         for path, _ in self._files(key):
             path.unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what builders that were killed have left half written."""
+        for path in self.folder.glob(".*"):
+            builder = path.name.rpartition(".")[2]
+            if builder.isdecimal() and not Path("/proc", builder).exists():
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
     def timings(self, label: str, gpus: Sequence[str]) -> bytes:
         """TensorRT's timing cache for these GPUs; empty if there is none."""
         try:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from engines.audio import AudioChunk
 from engines.errors import BackendUnavailableError, DeviceError, TextError
+from engines.text import SPEAKABLE
 from engines.text.marks import at_pauses, audible
 from engines.text.speakable import speakable
 
@@ -85,7 +86,9 @@ class PlainVoice:
         others = _espeak_languages(self._espeak) if self._espeak else ()
         return ("en", *(tag for tag in others if tag.split("-")[0] != "en"))
 
-    def speak(self, text: str, language: str, speed: float = 1.0) -> Iterator[AudioChunk]:
+    def speak(
+        self, text: str, language: str, speed: float = 1.0, normalize: str = SPEAKABLE
+    ) -> Iterator[AudioChunk]:
         """Speak one sentence, a chunk for each piece of at most 250 characters.
 
         Args:
@@ -93,6 +96,7 @@ class PlainVoice:
                 front end, pause marks are kept.
             language: one of `languages`, or a regional form of one ("en-GB").
             speed: 1 is the voice's own tempo, 2 twice as fast.
+            normalize: "exact" leaves home text to what the program of the voice makes of it.
 
         Raises:
             TextError: the language is not available, or nothing in the text can be said.
@@ -101,7 +105,7 @@ class PlainVoice:
         tag = self._tag(language)
         pieces: list[str | float] = []
         for words, pause in at_pauses(audible(text)):
-            pieces += split_pieces(_written_out(words, tag))
+            pieces += split_pieces(_written_out(words, tag) if normalize == SPEAKABLE else words)
             pieces += [pause] if pause else []
         if not pieces:
             raise TextError("text: there is no word in it to say")

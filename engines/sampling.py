@@ -23,6 +23,7 @@ from engines.errors import EngineError
 
 Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
+Wide = npt.NDArray[np.uint64]
 
 MINIMUM_TOKENS = 11
 """Steps during which the end token cannot be drawn."""
@@ -163,16 +164,21 @@ def normal_noise(seed: int, channels: int, start: int, stop: int) -> Floats:
     """
     frames = max(0, stop - start)
     blocks = -(-channels // 4)
-    counters = np.zeros((frames, blocks, 4), np.uint32)
-    counters[:, :, 0] = np.arange(blocks)
-    counters[:, :, 1] = np.arange(start, start + frames)[:, None]
-    counters[:, :, 3] = PRIOR_NOISE
-    uniform = _open_interval(philox(seed, counters.reshape(-1, 4)))
-    radius = np.sqrt(-2 * np.log(uniform[:, :2]))
-    angle = 2 * np.pi * uniform[:, 2:]
-    pairs = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    normal = pairs.astype(np.float32).reshape(frames, blocks * 4)[:, :channels]
-    return np.ascontiguousarray(normal.T)[None]
+    nothing = np.zeros((1, 1), np.uint64)
+    words = _rounds(
+        seed,
+        np.arange(blocks, dtype=np.uint64)[:, None],
+        np.arange(start, start + frames, dtype=np.uint64),
+        nothing,
+        nothing + np.uint64(PRIOR_NOISE),
+    )
+    uniform = [_open_interval(word) for word in words]
+    normal = np.empty((blocks, 4, frames), np.float32)
+    for place in (0, 1):
+        radius, angle = np.sqrt(-2 * np.log(uniform[place])), 2 * np.pi * uniform[place + 2]
+        normal[:, place] = radius * np.cos(angle)
+        normal[:, place + 2] = radius * np.sin(angle)
+    return normal.reshape(1, blocks * 4, frames)[:, :channels]
 
 
 def philox(seed: int, counters: Words) -> Words:
@@ -185,28 +191,27 @@ def philox(seed: int, counters: Words) -> Words:
     Returns:
         uint32 [n, 4].
     """
-    words = counters.astype(np.uint64).T
+    words = np.ascontiguousarray(counters.T).astype(np.uint64)
+    return np.stack(_rounds(seed, *words), axis=1).astype(np.uint32)
+
+
+def _rounds(seed: int, *counter: Wide) -> tuple[Wide, Wide, Wide, Wide]:
+    """The four words of many counters, each word an array; they need only broadcast."""
+    zero, one, two, three = counter
     key = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
-    low = np.uint64(0xFFFFFFFF)
-    shift = np.uint64(32)
+    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
     for _ in range(10):
-        first = words[0] * np.uint64(0xD2511F53)
-        second = words[2] * np.uint64(0xCD9E8D57)
-        words = np.stack(
-            [
-                second >> shift ^ words[1] ^ np.uint64(key[0]),
-                second & low,
-                first >> shift ^ words[3] ^ np.uint64(key[1]),
-                first & low,
-            ]
-        )
+        first = zero * np.uint64(0xD2511F53)
+        second = two * np.uint64(0xCD9E8D57)
+        zero, one = second >> shift ^ one ^ np.uint64(key[0]), second & low
+        two, three = first >> shift ^ three ^ np.uint64(key[1]), first & low
         key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return np.ascontiguousarray(words.T).astype(np.uint32)
+    return zero, one, two, three
 
 
-def _open_interval(words: Words) -> npt.NDArray[np.float64]:
+def _open_interval(words: Words | Wide) -> npt.NDArray[np.float64]:
     # 23 bits and a half: strictly between 0 and 1, and exact also in a kernel's float32.
-    return ((words >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
+    return ((words >> words.dtype.type(9)).astype(np.float64) + 0.5) * 2.0**-23
 
 
 def _softmax(scores: Floats) -> Floats:

@@ -169,7 +169,7 @@ class _SentenceVoice:
         if self._streaming is None:
             yield self._decoder.whole(tokens, utterance), True
             return
-        pieces = self._decoder.pieces(tokens, utterance, self._streaming.chunk_tokens)
+        pieces = self._decoder.pieces(tokens, utterance, self._streaming)
         held = next(pieces)
         for piece in pieces:
             yield held, False

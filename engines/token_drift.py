@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from engines.backends import Array, Backend, Feed, Session
 from engines.sampling import Floats
+
+Tokens = npt.NDArray[np.int64]
 
 SENTENCES, PHONES, PROMPT, STEPS = 8, 40, 50, 40
 
@@ -40,21 +43,48 @@ def measure_drift(reference: Backend, other: Backend) -> TokenDrift:
     Raises:
         DeviceError: a device failed.
     """
-    agreements, variations, errors = [], [], []
-    ours, theirs = _Reader(reference), _Reader(other)
+    logits, tokens = record_logits(reference)
+    made, _ = record_logits(other, tokens)
+    return compare_logits(logits, made)
+
+
+def record_logits(backend: Backend, tokens: Tokens | None = None) -> tuple[Floats, Tokens]:
+    """What a backend makes of the random sentences, to be compared elsewhere.
+
+    Args:
+        backend: reads them.
+        tokens: [sentences, steps] that are fed; by default those that it finds likeliest.
+
+    Returns:
+        Logits [sentences, steps, vocabulary], and the tokens that were fed.
+
+    Raises:
+        DeviceError: the device failed.
+    """
+    reader = _Reader(backend)
+    heard, fed = [], np.zeros((SENTENCES, STEPS), np.int64)
     for seed in range(SENTENCES):
-        expected, made = ours.read(seed), theirs.read(seed)
+        logits = reader.read(seed)
         for step in range(STEPS):
-            agreements.append(int(expected.argmax()) == int(made.argmax()))
-            variations.append(np.abs(_chances(expected) - _chances(made)).sum() / 2)
-            errors.append(np.square(expected - made).mean() / max(expected.var(), 1e-12))
-            token = int(expected[:-1].argmax())  # never the end: it would leave nothing to compare
-            expected, made = ours.step(token, step), theirs.step(token, step)
+            heard.append(logits)
+            # Never the end: it would leave nothing to compare.
+            token = int(logits[:-1].argmax()) if tokens is None else int(tokens[seed, step])
+            fed[seed, step] = token
+            logits = reader.step(token, step)
+    return np.array(heard).reshape(SENTENCES, STEPS, -1), fed
+
+
+def compare_logits(expected: Floats, made: Floats) -> TokenDrift:
+    """How far logits [..., vocabulary] are from those of the reference after the same tokens."""
+    difference = np.square(expected - made).mean(axis=-1)
+    errors = difference / np.maximum(expected.var(axis=-1), 1e-12)
+    variations = np.abs(_chances(expected) - _chances(made)).sum(axis=-1) / 2
+    agreements = expected.argmax(axis=-1) == made.argmax(axis=-1)
     return TokenDrift(
-        len(agreements),
-        float(np.mean(agreements)),
-        float(np.mean(variations)),
-        float(np.sqrt(np.mean(errors))),
+        agreements.size,
+        float(agreements.mean()),
+        float(variations.mean()),
+        float(np.sqrt(errors.mean())),
     )
 
 
@@ -98,5 +128,5 @@ class _Reader:
 
 
 def _chances(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum())
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

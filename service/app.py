@@ -17,6 +17,7 @@ from service.clips import ClipShelf
 from service.config import Settings
 from service.discovery import HTTP_TYPE, WYOMING_TYPE, Discovery, reachable_addresses
 from service.doorman import Doorman
+from service.engine_builds import EngineBuilds
 from service.errors import ServiceError
 from service.health import Health, read_server_id
 from service.http_api import HttpApi
@@ -92,9 +93,12 @@ def create_app(
     clips = ClipShelf(settings.data / "clips")
 
     metrics = Metrics(lambda: queue.depth, lambda: cache.bytes)
+    store = ModelStore(settings.data / "models", settings.model)
+    jobs = ModelJobs(store, settings.data / "incoming", settings.hub_url)
     models = ModelFleet(
-        ModelStore(settings.data / "models", settings.model),
+        store,
         metrics.models,
+        EngineBuilds(jobs, metrics.models),
         backend=settings.backend,
         in_memory=settings.models_in_memory,
         unload_after=settings.unload_after,
@@ -138,7 +142,6 @@ def create_app(
     )
     if token and not settings.token:
         _LOGGER.info("clients need the token in %s", settings.data / TOKEN_FILE)
-    jobs = ModelJobs(models.store, settings.data / "incoming", settings.hub_url)
     health = Health(server_id, queue, ladder, models)
     health.last = lambda: metrics.last
     api = HttpApi(
@@ -204,6 +207,7 @@ def create_app(
             asyncio.create_task(_self_test(speech, health)),
             asyncio.create_task(probe(ladder)),
             asyncio.create_task(models.run()),
+            asyncio.create_task(models.build_engines()),
             asyncio.create_task(doorman.watch()),
             asyncio.create_task(restart_when_lost(ladder, queue, restarts, app[RESTART].set)),
         ]

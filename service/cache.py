@@ -74,24 +74,29 @@ class ClipCache:
             path.touch()  # keeps the order of use over a restart
         return _chunks(file)
 
-    def keep(self, path: Path, chunks: Sequence[AudioChunk]) -> None:
-        """Store a clip; all chunks must have one rate. A full disk is logged, not raised."""
+    def keep(self, path: Path, chunks: Sequence[AudioChunk]) -> bool:
+        """Store a clip; all chunks must have one rate. A full disk is logged, not raised.
+
+        Returns:
+            Whether it lies there now.
+        """
         samples = np.concatenate([chunk.samples for chunk in chunks])
         part = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(part, np.clip(samples, -1, 1), chunks[0].sample_rate, format="FLAC")
+            size = part.stat().st_size  # in its place another thread may already have let it go
             part.replace(path)
-            size = path.stat().st_size
         except (OSError, soundfile.LibsndfileError) as error:
             _LOGGER.warning("a clip cannot be kept: %s", error)
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-            return
+            return False
         with self._lock:
             self._sizes[path] = size
             self._sizes.move_to_end(path)
         self._shrink()
+        return path in self._sizes
 
     def delete_voice(self, voice: str) -> None:
         """Delete every clip of a voice for good.

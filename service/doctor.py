@@ -8,7 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from service import house_checks, machine_checks
+from service import house_checks, machine_checks, neighbour_checks
 from service.config import ConfigError, Settings, load_settings
 from service.findings import Finding
 
@@ -20,8 +20,10 @@ CHECKS: tuple[Callable[[Settings], list[Finding]], ...] = (
     house_checks.ports,
     house_checks.model,
     house_checks.voices,
-    house_checks.home_assistant,
-    house_checks.mqtt,
+    neighbour_checks.home_assistant,
+    neighbour_checks.mqtt,
+    neighbour_checks.remote,
+    neighbour_checks.transcripts,
 )
 
 

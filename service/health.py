@@ -58,7 +58,7 @@ class Health:
     def snapshot(self) -> dict[str, Any]:
         """The answer of GET /health."""
         model = self.models.main
-        lost = model["reason"] if model is not None else None
+        lost = self.models.store.failure or (model["reason"] if model is not None else None)
         reason = self.failure or self._counting()[0]["reason"] or lost
         if not self.ready:
             status = "unavailable" if self.failure else "loading"

@@ -1,19 +1,13 @@
-"""The doctor's look at the house: ports, model, voices, Home Assistant, MQTT."""
+"""The doctor's look at the service: its ports, its models, its voices."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import socket
-import ssl
-import threading
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
-
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 
 from engines.errors import EngineError
 from engines.model_folder import ModelFolder
@@ -55,15 +49,21 @@ def ports(settings: Settings) -> list[Finding]:
 
 def model(settings: Settings) -> list[Finding]:
     """The models that are named or installed."""
-    installed = sorted(path.parent for path in (settings.data / "models").glob("*/model.json"))
-    folders = ([Path(settings.model)] if settings.model else []) + installed
+    store = settings.data / "models"
+    folders = {path.parent.name: path.parent for path in sorted(store.glob("*/model.json"))}
+    # The setting is an installed model's id, or a folder anywhere.
+    if settings.model and settings.model not in folders:
+        folders = {settings.model: Path(settings.model), **folders}
     if not folders:
         advice = "install one in the page; until then the plain voice speaks"
         return [Finding("model", "warn", "none", advice)]
-    return [_model(folder) for folder in folders]
+    return [_model(folder) for folder in folders.values()]
 
 
 def _model(folder: Path) -> Finding:
+    if not folder.is_dir():
+        advice = "name an installed model's id or a converted folder, or leave `model` empty"
+        return Finding("model", "fail", f"{folder} is not there", advice)
     try:
         facts = ModelFolder.read(folder)
     except (EngineError, OSError) as error:
@@ -86,65 +86,6 @@ def voices(settings: Settings) -> list[Finding]:
     return [Finding("voices", "ok", f"{len(own)} of your own")]
 
 
-def home_assistant(settings: Settings) -> list[Finding]:
-    """Whether Home Assistant takes our token."""
-    if not settings.home_assistant_url:
-        message = "not named (needed only to play what comes by MQTT)"
-        return [Finding("home assistant", "ok", message)]
-    url = settings.home_assistant_url.rstrip("/")
-    headers = {"Authorization": f"Bearer {settings.home_assistant_token}"}
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(f"{url}/api/", headers=headers), timeout=_SECONDS
-        ):
-            return [Finding("home assistant", "ok", f"{url} answers")]
-    except urllib.error.HTTPError as error:
-        if error.code in (401, 403):
-            advice = "make a long-lived token in your profile and set home_assistant_token"
-            return [Finding("home assistant", "fail", f"{url} refuses our token", advice)]
-        message = f"{url} answers with status {error.code}"
-        return [Finding("home assistant", "fail", message, "is this Home Assistant's address?")]
-    except (OSError, http.client.HTTPException) as error:
-        advice = "check home_assistant_url, and whether this machine reaches it"
-        return [Finding("home assistant", "fail", f"{url}: {error}", advice)]
-
-
-def mqtt(settings: Settings) -> list[Finding]:
-    """Whether the broker takes us."""
-    if not settings.mqtt_host:
-        return [Finding("mqtt", "ok", "not named (nothing comes by MQTT)")]
-    place = f"{settings.mqtt_host}:{settings.mqtt_port}"
-    answers: list[Any] = []
-    answered = threading.Event()
-
-    def on_connect(client: Client, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        answers.append(reason)
-        answered.set()
-
-    client = Client(CallbackAPIVersion.VERSION2)
-    client.on_connect = on_connect
-    if settings.mqtt_username:
-        client.username_pw_set(settings.mqtt_username, settings.mqtt_password)
-    try:
-        if settings.mqtt_tls:
-            client.tls_set_context(ssl.create_default_context(cafile=settings.mqtt_ca or None))
-        client.connect(settings.mqtt_host, settings.mqtt_port)
-    except OSError as error:
-        advice = "check mqtt_host, mqtt_port and mqtt_tls, and whether the broker runs"
-        return [Finding("mqtt", "fail", f"{place}: {error}", advice)]
-    client.loop_start()
-    answered.wait(_SECONDS)
-    client.disconnect()
-    client.loop_stop()
-    if not answers:
-        advice = "is this an MQTT broker's port, and does it want TLS (mqtt_tls)?"
-        return [Finding("mqtt", "fail", f"{place} does not answer", advice)]
-    if answers[0].is_failure:
-        advice = "check mqtt_username and mqtt_password"
-        return [Finding("mqtt", "fail", f"{place}: {answers[0]}", advice)]
-    return [Finding("mqtt", "ok", f"{place} takes us")]
-
-
 def _health(settings: Settings) -> dict[str, Any] | None:
     try:
         with urllib.request.urlopen(
@@ -163,7 +104,8 @@ def _free(check: str, host: str, port: int, flag: str) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
-            advice = f"stop the program that has it, or take another with {flag}"
+            variable = "VOICES" + flag[1:].upper().replace("-", "_")
+            advice = f"stop the program that has it, or take another: {flag}, in compose {variable}"
             return Finding(check, "fail", f"{port}: {error.strerror}", advice)
     return Finding(check, "ok", f"{port}, free")
 

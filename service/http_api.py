@@ -105,7 +105,9 @@ class HttpApi:
                 *VoicesApi(self._voices, self._health.models.store, self._transcripts).routes(),
                 *self._models.routes(),
                 *self._recent.routes(),
-                *UpstreamApi(self._speech, self._voices, self._sample_rate).routes(),
+                *UpstreamApi(
+                    self._speech, self._voices, self._health.models.store.all, self._sample_rate
+                ).routes(),
                 web.get("/metrics", self._get_metrics),
                 web.get("/openapi.json", self._get_description),
                 web.get("/health", self._get_health),
@@ -143,6 +145,7 @@ class HttpApi:
                 "path": f"clips/{file}",
                 "seconds": round(speaking.seconds, 3),
                 "rung": speaking.rung,
+                "model": speaking.model,
                 "voice": speaking.voice.id,
             }
         )

@@ -51,6 +51,26 @@ class InstalledModel:
         return f"{self.facts.identity} {self.precision}"
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who is meant to speak a request.
+
+    Attributes:
+        model: the model of this house, None where none is; it stands in where another box is meant.
+        named: the id that the request names, empty where the house chooses.
+        remote: whether another box is meant.
+    """
+
+    model: InstalledModel | None = None
+    named: str = ""
+    remote: bool = False
+
+    @property
+    def id(self) -> str:
+        """The model's id, empty where there is none."""
+        return "" if self.model is None else self.model.id
+
+
 def slug_of(name: str) -> str:
     """An id made of a name: lower-case letters, digits and single hyphens."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()

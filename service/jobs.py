@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Any
 
 from engines.audio import AudioChunk
+from engines.text import SPEAKABLE
 from service.errors import (
     Expired,
     NotReady,
@@ -59,6 +60,8 @@ class Utterance:
         style: which of the voice's further references; None for its main one.
         relayed: another box asks; it must be spoken here.
         model: id of the model that shall speak a cloned voice; empty for any.
+        normalize: how home text becomes words, one of `engines.text.NORMALIZE`.
+        named: id of the model that the request names, here or in another box; empty for none.
     """
 
     text: str
@@ -70,6 +73,8 @@ class Utterance:
     style: str | None = None
     relayed: bool = False
     model: str = ""
+    normalize: str = SPEAKABLE
+    named: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import numpy as np
 from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
 from service.jobs import SpokenChunk, Utterance
+from service.logs import without_texts
 from service.pace import Stopwatch
 from service.rung_worker import (
     Cancelled,
@@ -252,7 +253,10 @@ class Ladder:
                 steady = step.rose is None or now - step.rose >= STEADY
                 again = min(step.retry_after * 2, LAST_RETRY)
                 step.since, step.retry_after = now, FIRST_RETRY if steady else again
-            step.reason, step.good_tries, step.slow = f"{code}: {error}", 0, 0
+            # `/health` shows it to everybody: what was to be said is not in it.
+            known = isinstance(error, EngineError)
+            said = without_texts(str(error)) if known else f"{type(error).__name__}, see the log"
+            step.reason, step.good_tries, step.slow = f"{code}: {said}", 0, 0
             if getattr(error, "sticky", False):
                 step.lost, step.reason = error, f"needs restart: {step.reason}"
             step.retry_at = now + step.retry_after

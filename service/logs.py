@@ -62,6 +62,11 @@ def hide(text: str) -> None:
         trace.texts.append(text)
 
 
+def without_texts(line: str) -> str:
+    """A line for others to read, without what the current request says."""
+    return _without(_NOW.get(), line)
+
+
 @contextlib.contextmanager
 def traced(trace: Trace | None) -> Iterator[None]:
     """What is logged inside belongs to this request."""

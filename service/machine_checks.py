@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from engines.backends.tensorrt_module import FLAVOURS
+from engines.backends.kernels.compiling import ARCHITECTURES, COMPILED, FILES
+from engines.backends.tensorrt_module import FLAVOURS, architecture_of
 from service import __version__, converter
 from service.config import Settings
 from service.findings import Finding
@@ -50,7 +52,8 @@ def disk(settings: Settings) -> list[Finding]:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        advice = f"let user {os.getuid()} write it, or name another folder with --data"
+        user = os.getuid()
+        advice = f"give it to user {user} (chown -R {user} FOLDER), or name another with --data"
         return [Finding("disk", "fail", f"{folder}: {error.strerror}", advice)]
     free = shutil.disk_usage(folder).free
     message = f"{folder}: {free / 1e9:.1f} GB free"
@@ -86,26 +89,68 @@ def graphics(settings: Settings) -> list[Finding]:
 
 
 def tensorrt(settings: Settings) -> list[Finding]:
-    """Which TensorRT is installed, and whether it can be loaded."""
+    """Which TensorRT is installed, whether it can be loaded, and whether it runs these cards."""
     installed = [name for name in FLAVOURS if importlib.util.find_spec(name) is not None]
+    cards = _cards()
     if not installed:
-        if shutil.which("nvidia-smi") is None:
+        if not cards and shutil.which("nvidia-smi") is None:
             return [Finding("tensorrt", "ok", "not here (only for NVIDIA cards)")]
         advice = "use the `gpu` image; this installation uses the processor only"
         return [Finding("tensorrt", "warn", "not installed", advice)]
-    return [_load(name) for name in installed]
+    found = [_load(name, cards) for name in installed]
+    return [*found, *([_kernels(cards)] if cards else [])]
 
 
-def _load(name: str) -> Finding:
+# Prints the version, and what is built for ahead of time: nothing where every card is built for.
+_ASK = """
+import {name} as it
+names = dir(getattr(it, "ComputeCapability", None))
+print(it.__version__, *(name for name in names if name.startswith("SM")))
+"""
+
+
+def _load(name: str, cards: Mapping[str, str]) -> Finding:
     # In a process of its own: a library that does not fit may end the one that loads it.
-    command = [sys.executable, "-c", f"import {name}; print({name}.__version__)"]
+    command = [sys.executable, "-c", _ASK.format(name=name)]
     loaded = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-    if loaded.returncode == 0:
-        return Finding(name, "ok", loaded.stdout.strip())
-    said = loaded.stderr.strip().splitlines()
-    reason = said[-1] if said else f"status {loaded.returncode}"
-    advice = "check gpu and driver above first; then pull the image again"
-    return Finding(name, "fail", f"cannot be loaded: {reason}", advice)
+    if loaded.returncode:
+        said = loaded.stderr.strip().splitlines()
+        reason = said[-1] if said else f"status {loaded.returncode}"
+        advice = "check gpu and driver above first; then pull the image again"
+        return Finding(name, "fail", f"cannot be loaded: {reason}", advice)
+    version, *runs = loaded.stdout.lower().split()
+    left_out = [each for each, architecture in cards.items() if runs and architecture not in runs]
+    if left_out:
+        message = f"{version}, which does not run on {', '.join(left_out)}"
+        advice = "the processor speaks; build the `gpu` image with TensorRT 11 (docs/container.md)"
+        return Finding(name, "warn", message, advice)
+    return Finding(name, "ok", version)
+
+
+def _kernels(cards: Mapping[str, str]) -> Finding:
+    missing = [f"{name}.fatbin" for name in FILES if not (COMPILED / f"{name}.fatbin").is_file()]
+    if missing:
+        advice = f"use the `gpu` image, or: python -m engines.backends.kernels {COMPILED}"
+        return Finding("kernels", "warn", f"not compiled: {', '.join(missing)}", advice)
+    oldest = min(ARCHITECTURES)
+    old = [name for name, sm in cards.items() if int(sm.removeprefix("sm")) < oldest]
+    if old:
+        message = f"{', '.join(old)} is older than sm_{oldest}"
+        return Finding("kernels", "fail", message, "the processor speaks; a newer card is needed")
+    return Finding("kernels", "ok", f"compiled for sm_{oldest} to sm_{max(ARCHITECTURES)}")
+
+
+def _cards() -> dict[str, str]:
+    """Each card's name and architecture; none where the driver does not tell."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return {}
+    command = [program, "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if asked.returncode:
+        return {}
+    rows = (line.rsplit(", ", 1) for line in asked.stdout.strip().splitlines())
+    return {name: architecture_of(capability) for name, capability in rows}
 
 
 def _no_driver() -> list[Finding]:

@@ -40,6 +40,13 @@ class ModelUnusable(ServiceError):
     status = 409
 
 
+class NoCard(ServiceError):
+    """Only a graphics card needs engines, and none speaks here."""
+
+    code = "no_card"
+    status = 409
+
+
 class TooManyModels(ServiceError):
     """As many models as there may be are there."""
 
@@ -65,3 +72,7 @@ class InstallFailed(ServiceError):
 
     code = "install_failed"
     status = 422
+
+
+class ChildKilled(InstallFailed):
+    """The process that worked on a model was killed, or crashed."""

@@ -12,9 +12,11 @@ from time import monotonic
 from typing import Any
 
 from engines.errors import EngineError
-from service.installed_model import InstalledModel
+from service.engine_builds import EngineBuilds
+from service.graphics_card import CARD, CPU, backends_for
+from service.installed_model import Choice, InstalledModel
 from service.ladder import Ladder
-from service.model_errors import ModelUnusable
+from service.model_errors import InstallFailed, ModelUnusable
 from service.model_metrics import ModelMetrics
 from service.model_rung import ModelRung
 from service.model_traffic import Traffic
@@ -28,6 +30,7 @@ _LOGGER = logging.getLogger(__name__)
 LOOK_EVERY = 1.0  # seconds between looks at memory
 REFRESH_EVERY = 10  # looks between two at the folder
 RETRY_AFTER = 60.0  # seconds after which a model that could not be loaded is tried again
+FOR_CARDS = "fp32"  # the precision of models that engines are built of
 
 
 class ModelFleet:
@@ -36,8 +39,9 @@ class ModelFleet:
     Args:
         store: the installed models.
         metrics: where to count.
+        builds: builds what a graphics card needs.
         backend: who runs the networks: a backend's name, or `auto`.
-        in_memory: models that may be in memory at a time.
+        in_memory: models that a backend may have in memory at a time.
         remote: another box that speaks rather than the models here, None where there is none.
         unload_after: minutes after its last sentence that a model leaves the memory; 0 for never.
     """
@@ -46,6 +50,7 @@ class ModelFleet:
         self,
         store: ModelStore,
         metrics: ModelMetrics,
+        builds: EngineBuilds,
         *,
         backend: str = "auto",
         in_memory: int = 2,
@@ -54,12 +59,14 @@ class ModelFleet:
     ) -> None:
         self.store = store
         self._metrics = metrics
-        self._backend = "onnxruntime" if backend == "auto" else backend
+        self._builds = builds
+        self._setting = backend
+        self._backends = backends_for(backend)
         self._in_memory = in_memory
         self._unload_after = unload_after * 60
         self._remote = remote
-        self._rungs: dict[str, ModelRung] = {}
-        self._failed_at: dict[str, float] = {}
+        self._rungs: dict[str, list[ModelRung]] = {}  # of each model, the best first
+        self._failed_at: dict[ModelRung, float] = {}
         self._lock = threading.Lock()
         self._voices: VoiceStore | None = None
         self._ladder: Ladder | None = None
@@ -82,39 +89,49 @@ class ModelFleet:
         """Make the ladder what the store says; the model with the largest share goes first."""
         assert self._ladder is not None
         with self._lock:
-            models = {model.id: model for model in self.store.all()}
-            gone = [rung for key, rung in self._rungs.items() if key not in models]
-            self._rungs = {key: self._rungs.get(key) or self._rung(models[key]) for key in models}
-            share = self.store.traffic.share
-            ranked = sorted(self._rungs.values(), key=lambda rung: -share(rung.model_id))
-            for rung in ranked[: self._in_memory]:
-                if share(rung.model_id) and rung.state == "unloaded":
-                    rung.expect()
+            before = self._all()
+            self._rungs = {model.id: self._rungs_of(model) for model in self.store.all()}
+            self._expect()
+            # Any card goes before any CPU; within a request its own model goes before the others.
+            ranked = [
+                rung
+                for backend in self._backends
+                for rung in self._ranked()
+                if rung.name == backend
+            ]
             self._ladder.arrange([*self._above, *ranked, *self._below])
+            gone = [rung for rung in before if rung not in ranked]
         for rung in gone:
             rung.retire()
-            self._metrics.forget(rung.model_id)
+            self._failed_at.pop(rung, None)
+            if rung.model_id not in self._rungs:
+                self._metrics.forget(rung.model_id)
         self._tell()
 
-    def choose(self, voice: Voice, asked: str | None, request_id: str) -> InstalledModel | None:
-        """The model of a request: the one that it names, the voice's own, or the traffic's.
+    def choose(
+        self, voice: Voice, asked: str | None, request_id: str, *, relayed: bool = False
+    ) -> Choice:
+        """Who speaks a request: the model that it names, the voice's own, or the traffic's.
+
+        Another box goes before the models of this house, but for a named one that it lacks.
 
         Raises:
-            ModelNotFound: the request names one that is not there.
+            ModelNotFound: the request names one that is neither here nor there.
         """
-        named = None
-        if asked and asked != "default" and not (self.store.get(asked) or FOREIGN.fullmatch(asked)):
+        remote = None if relayed else self._remote
+        there = remote is not None and remote.has_model(asked or "")
+        named = self.store.get(asked)
+        if asked and named is None and not there and not _means_nothing(asked):
             self.store.find(asked)
-        elif asked:
-            named = self.store.get(asked)
         if voice.facts is None:
-            return None
-        if named is not None:
-            return named
-        if (own := self.store.get(voice.facts.model)) is not None:
-            return own
-        traffic = self.store.traffic
-        return self._pick(traffic, voice.id if traffic.sticky == "voice" else request_id)
+            return Choice()
+        if named is not None or there:
+            return Choice(named, asked or "", there)
+        model = self.store.get(voice.facts.model)
+        if model is None:
+            traffic = self.store.traffic
+            model = self._pick(traffic, voice.id if traffic.sticky == "voice" else request_id)
+        return Choice(model, remote=remote is not None)
 
     def speaker(self, voice_id: str, facts: VoiceFacts) -> tuple[str | None, str]:
         """Who speaks a voice, for `VoiceStore`: the rung, and what its sound depends on."""
@@ -125,19 +142,30 @@ class ModelFleet:
         if model is None and traffic.sticky == "request" and len(traffic.weights) > 1:
             dealt = sorted((key, share) for key, share in traffic.weights.items())
             sounds = [(each.id, each.sound) for each in self.store.all() if each.id in dict(dealt)]
-            return self._backend, json.dumps([dealt, sounds])
+            return self._backends[0], json.dumps([dealt, sounds])
         model = model or self._pick(traffic, voice_id)
-        return (None, "") if model is None else (self._backend, model.sound)
+        return (None, "") if model is None else (self._rungs_of(model)[0].name, model.sound)
 
     def state(self, model_id: str) -> tuple[str, str | None]:
-        """How a model is, and why if it is not well."""
-        rung = self._rungs.get(model_id)
-        if rung is None:
+        """How a model is, and why if it is not well: its best rung that could speak counts."""
+        rungs = self._rungs.get(model_id)
+        if not rungs:
             return "unloaded", None
-        down = self._down().get(model_id)
-        if rung.state == "ready" and down is not None:
-            return "failed", down
-        return rung.state, rung.failure
+        down = self._down()
+        told = [self._rung_state(rung, down) for rung in rungs]
+        best = next((state for state, _ in told if state in ("ready", "unloaded")), None)
+        if best is not None:
+            return best, None
+        waits = next((state for state, _ in reversed(told) if state != "failed"), None)
+        return waits or "failed", next((why for _, why in told if why is not None), None)
+
+    def rungs(self, model_id: str) -> list[dict[str, Any]]:
+        """Each rung of a model: who runs it, how it is, and why if it is not well."""
+        down = self._down()
+        told = [
+            (rung.name, *self._rung_state(rung, down)) for rung in self._rungs.get(model_id, ())
+        ]
+        return [{"name": name, "state": state, "reason": why} for name, state, why in told]
 
     @property
     def main(self) -> dict[str, Any] | None:
@@ -151,8 +179,7 @@ class ModelFleet:
 
     def serving(self, model_id: str) -> bool:
         """Whether a model has traffic and can speak, be it that a sentence must load it first."""
-        rung = self._rungs.get(model_id)
-        able = rung is not None and rung.state in ("ready", "unloaded")
+        able = any(rung.ready for rung in self._rungs.get(model_id, ()))
         return able and self.store.traffic.share(model_id) > 0
 
     async def promote(self, model_id: str) -> Traffic:
@@ -192,16 +219,39 @@ class ModelFleet:
             ModelNotFound: there is no such model.
         """
         self.store.find(model_id)
-        self._rungs[model_id].unload()
+        for rung in self._rungs[model_id]:
+            rung.unload()
+
+    def build(self, model_id: str) -> bool:
+        """Look for a model's engines again, and build what is missing; whether a card wants some.
+
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        self.store.find(model_id)
+        wanting = [rung for rung in self._rungs[model_id] if rung.name == CARD]
+        for rung in wanting:
+            if rung.state != "building" and rung.unload():
+                rung.prepared, rung.failure = False, None
+        return bool(wanting)
+
+    async def release(self, model_id: str) -> None:
+        """Let nobody write to a model's folder any more: it is about to be deleted."""
+        await self._builds.stop(model_id)
 
     async def _ready(self, model_id: str) -> None:
         self.store.find(model_id)
-        rung = self._rungs[model_id]
-        try:
-            # Beside the one that speaks now: its sentences must not wait for it to come back.
-            await asyncio.to_thread(rung.load, beside=True)
-        except EngineError as error:
-            raise ModelUnusable(f"model: {model_id}: {error}", param="model") from error
+        failure: EngineError | None = None
+        able = False
+        for rung in [each for each in self._rungs[model_id] if each.prepared]:
+            try:
+                # Beside the one that speaks now: its sentences must not wait for it to come back.
+                await asyncio.to_thread(rung.load, beside=True)
+                able = True
+            except EngineError as error:
+                failure = error
+        if not able:
+            raise ModelUnusable(f"model: {model_id}: {failure}", param="model") from failure
 
     async def run(self) -> None:
         """Load ahead, unload what is idle, see what else was installed; until cancelled."""
@@ -213,55 +263,121 @@ class ModelFleet:
             await asyncio.to_thread(self.look)
             await asyncio.sleep(LOOK_EVERY)
 
+    async def build_engines(self) -> None:
+        """Build what cards want, the model with the largest share first; until cancelled."""
+        while True:
+            for rung in [each for each in self._ranked() if each.state == "building"]:
+                await self._prepare(rung)
+                await asyncio.to_thread(self.arrange)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _prepare(self, rung: ModelRung) -> None:
+        try:
+            await self._builds.build(rung.model)
+            rung.prepared = True
+        except InstallFailed as error:
+            if error.code == "backend_unavailable" and self._setting == "auto":
+                _LOGGER.info("the CPU speaks: %s", error)
+                self._backends = (CPU,)
+                return
+            rung.failure = str(error)
+
     def look(self) -> None:
         """Load what is expected; unload what is idle or too much. Blocks while it loads."""
         now = monotonic()
-        for rung in list(self._rungs.values()):
-            failed_at = self._failed_at.get(rung.model_id, now)
-            again = rung.state == "failed" and now - failed_at >= RETRY_AFTER
+        # The CPU first: it stands in while a card takes its time, or takes for ever.
+        for rung in reversed(self._all()):
+            failed_at = self._failed_at.get(rung, now)
+            again = rung.prepared and rung.state == "failed" and now - failed_at >= RETRY_AFTER
             if rung.state == "loading" or (again and self.store.traffic.share(rung.model_id)):
-                with contextlib.suppress(EngineError):
-                    rung.load()
-            if rung.state == "failed" and (again or rung.model_id not in self._failed_at):
-                self._failed_at[rung.model_id] = now
+                self._load(rung)
+            if rung.state == "failed" and (again or rung not in self._failed_at):
+                self._failed_at[rung] = now
             idle = self._unload_after and now - rung.used > self._unload_after
             if rung.state == "ready" and idle:
                 rung.unload()
         self._shrink(self._in_memory)
         self._tell()
 
+    def _load(self, rung: ModelRung) -> None:
+        try:
+            rung.load()
+        except EngineError as error:
+            if getattr(error, "sticky", False):
+                assert self._ladder is not None
+                self._ladder.step_down(rung, error)  # only a new process can use the device
+
     def _shrink(self, limit: int, besides: ModelRung | None = None) -> None:
         """Unload the least recently used models; one that is speaking stays for now."""
-        ready = [rung for rung in self._rungs.values() if rung.state == "ready"]
-        ready = sorted((rung for rung in ready if rung is not besides), key=lambda each: each.used)
-        for rung in ready[: max(0, len(ready) - limit)]:
-            rung.unload()
+        for backend in self._backends if besides is None else (besides.name,):
+            ready = [rung for rung in self._all() if rung.name == backend]
+            ready = [rung for rung in ready if rung.state == "ready" and rung is not besides]
+            ready.sort(key=lambda each: each.used)
+            for rung in ready[: max(0, len(ready) - limit)]:
+                rung.unload()
 
-    def _rung(self, model: InstalledModel) -> ModelRung:
+    def _expect(self) -> None:
+        """Say which models are to be in memory before anybody asks for them."""
+        share = self.store.traffic.share
+        for backend in self._backends:
+            ranked = [rung for rung in self._ranked() if rung.name == backend]
+            for rung in ranked[: self._in_memory]:
+                if share(rung.model_id) and rung.state == "unloaded":
+                    rung.expect()
+
+    def _all(self) -> list[ModelRung]:
+        return [rung for rungs in self._rungs.values() for rung in rungs]
+
+    def _ranked(self) -> list[ModelRung]:
+        return sorted(self._all(), key=lambda rung: -self.store.traffic.share(rung.model_id))
+
+    def _rungs_of(self, model: InstalledModel) -> list[ModelRung]:
+        """The rungs of a model; those that are there stay."""
+        there = {rung.name: rung for rung in self._rungs.get(model.id, ())}
+        wanted = self._backends
+        if self._setting == "auto" and model.precision != FOR_CARDS:
+            wanted = (CPU,)  # its matrices are laid out for the CPU
+        return [there.get(backend) or self._rung(model, backend) for backend in wanted]
+
+    def _rung(self, model: InstalledModel, backend: str) -> ModelRung:
         assert self._voices is not None
         return ModelRung(
             model,
             self._voices,
-            self._backend,
+            backend,
             stands_in=self.serving,
             make_room=lambda rung: self._shrink(self._in_memory - 1, besides=rung),
             failed=self._metrics.failed,
         )
 
     def _pick(self, traffic: Traffic, key: str) -> InstalledModel | None:
-        down = self._down()
-        able = {
-            each
-            for each, rung in self._rungs.items()
-            if rung.state != "failed" and each not in down
-        }
+        able = {key for key in self._rungs if self.state(key)[0] != "failed"}
         return self.store.get(traffic.pick(key, able) or traffic.pick(key, traffic.weights.keys()))
 
-    def _down(self) -> dict[str, str]:
+    def _rung_state(
+        self, rung: ModelRung, down: Mapping[tuple[str, str], str]
+    ) -> tuple[str, str | None]:
+        """How a rung is; one that is in memory may have been stepped down from."""
+        why = down.get((rung.model_id, rung.name))
+        if rung.state == "ready" and why is not None:
+            return "failed", why
+        return rung.state, rung.failure
+
+    def _down(self) -> dict[tuple[str, str], str]:
         rungs = self._ladder.snapshot() if self._ladder is not None else []
-        return {rung["model"]: rung["reason"] for rung in rungs if rung["model"] and not rung["up"]}
+        return {
+            (rung["model"], rung["name"]): rung["reason"]
+            for rung in rungs
+            if rung["model"] and not rung["up"]
+        }
 
     def _tell(self) -> None:
-        for key, rung in list(self._rungs.items()):
+        for key, rungs in list(self._rungs.items()):
             share = self.store.traffic.share(key)
-            self._metrics.is_now(key, loaded=rung.state == "ready", share=share)
+            loaded = any(rung.state == "ready" for rung in rungs)
+            self._metrics.is_now(key, loaded=loaded, share=share)
+
+
+def _means_nothing(asked: str) -> bool:
+    """Whether a name is one that OpenAI's clients send without meaning a model of ours."""
+    return asked == "default" or FOREIGN.fullmatch(asked) is not None

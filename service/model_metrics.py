@@ -44,6 +44,18 @@ class ModelMetrics:
         self._loaded = Gauge(
             "speech_model_loaded", "1 while the model is in memory", ["model"], registry=registry
         )
+        self._builds = Counter(
+            "speech_engine_builds",
+            "Engines for the graphics card by what became of them: kept, built, failed",
+            ["model", "graph", "state"],
+            registry=registry,
+        )
+        self._build_seconds = Gauge(
+            "speech_engine_build_seconds",
+            "Time that the latest build of an engine took",
+            ["model", "graph"],
+            registry=registry,
+        )
         self._share = Gauge(
             "speech_model_share", "Share of the traffic, 0 to 1", ["model"], registry=registry
         )
@@ -59,6 +71,12 @@ class ModelMetrics:
     def failed(self, model: str, code: str) -> None:
         """Count a sentence that a model could not speak."""
         self._failures.labels(model, code).inc()
+
+    def built(self, model: str, graph: str, state: str, seconds: float) -> None:
+        """Count an engine."""
+        self._builds.labels(model, graph, state).inc()
+        if state != "kept":
+            self._build_seconds.labels(model, graph).set(seconds)
 
     def is_now(self, model: str, *, loaded: bool, share: float) -> None:
         """Tell how a model stands."""

@@ -8,10 +8,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
-from service.model_errors import InstallFailed
+from service.model_errors import ChildKilled, InstallFailed
 
 STALLED_AFTER = 3600.0  # seconds without a word after which a task counts as hung
 LONGEST_LINE = 1 << 16
@@ -22,15 +23,24 @@ _ROOT = Path(__file__).parents[1]
 Tell = Callable[[int, int, str], None]
 
 
-async def run_child(task: str, *arguments: str | Path, tell: Tell) -> None:
+async def run_child(
+    task: str,
+    *arguments: str | Path,
+    tell: Tell,
+    hear: Callable[[dict[str, Any]], None] = lambda told: None,
+    good: Collection[int] = (0,),
+) -> None:
     """Run a task to its end; cancelling ends the process.
 
     Args:
         task: `download`, or a command of `python -m engines`.
         arguments: the task's.
         tell: told its progress: done, of how many, what comes next.
+        hear: given every other object that it writes.
+        good: the statuses that are no failure.
 
     Raises:
+        ChildKilled: somebody killed it, or it crashed.
         InstallFailed: with the code and the message of what went wrong.
     """
     child = await asyncio.create_subprocess_exec(
@@ -49,7 +59,10 @@ async def run_child(task: str, *arguments: str | Path, tell: Tell) -> None:
         while line := await asyncio.wait_for(child.stdout.readline(), STALLED_AFTER):
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 told = json.loads(line)
-                tell(int(told["done"]), int(told["total"]), str(told["what"]))
+                if "what" in told:
+                    tell(int(told["done"]), int(told["total"]), str(told["what"]))
+                else:
+                    hear(told)
         status = await child.wait()
         said = await words
     except TimeoutError as error:
@@ -61,7 +74,7 @@ async def run_child(task: str, *arguments: str | Path, tell: Tell) -> None:
                 child.kill()
             await child.wait()
         words.cancel()
-    if status:
+    if status not in good:
         raise _failure(task, status, said)
 
 
@@ -74,7 +87,8 @@ def _failure(task: str, status: int, said: str) -> InstallFailed:
         return failed
     last = (said.strip().splitlines() or ["it said nothing"])[-1][:300]
     how = f"was killed (signal {-status})" if status < 0 else f"ended with {status}"
-    return InstallFailed(f"{task}: the process {how}: {last}")
+    kind = ChildKilled if status < 0 else InstallFailed
+    return kind(f"{task}: the process {how}: {last}")
 
 
 async def _last_words(stream: asyncio.StreamReader) -> str:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
-import tempfile
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 from engines import (
@@ -19,26 +14,46 @@ from engines import (
     Enroller,
     Streaming,
     Synthesizer,
-    VoicePrompt,
-    load_recording,
     open_backend,
 )
 from engines.backends import Backend
-from engines.errors import CheckpointError, EngineError, PromptError, TextError
-from engines.model_folder import TOKENIZER
-from engines.prompt import closed_text
+from engines.errors import (
+    BackendUnavailableError,
+    CheckpointError,
+    EngineError,
+    PromptError,
+    TextError,
+)
+from engines.model_folder import TOKENIZER, ModelFolder
 from engines.text import LANGUAGES, phonemize
+from service.graphics_card import CARD
 from service.installed_model import InstalledModel
 from service.jobs import Utterance
+from service.model_prompts import ModelPrompts
+from service.own_thread import DeviceHung, OwnThread
 from service.rung_worker import Bounds, Cancelled
-from service.voice import StorageFailed, Voice
+from service.voice import Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
-PROMPTS_IN_MEMORY = 16
-PATIENCE = 60.0  # seconds; a long sentence takes a CPU tens of them
-# Slower than this, and sentence after sentence, is a machine that has other things to do.
-BOUNDS = Bounds(first_audio=20.0, real_time_factor=6.0)
+LOAD_WITHIN = 300.0  # seconds; a slow disk takes tens of them
+_UNLOAD_WITHIN = 30.0
+_WARM_UP = Utterance("Ready.", "", "en")
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What is asked of a backend: seconds that its next chunk may take, and how slow it may be."""
+
+    patience: float
+    bounds: Bounds
+
+
+# On the CPU a long sentence takes tens of seconds; slower than the bounds, and sentence after
+# sentence, is a machine that has other things to do. A card that takes longer than a CPU would is
+# ill, or makes pictures.
+_ON_CPU = _Limits(60.0, Bounds(first_audio=20.0, real_time_factor=6.0))
+_ON_CARD = _Limits(15.0, Bounds(first_audio=3.0, real_time_factor=1.0))
 
 
 @dataclass(slots=True)
@@ -51,7 +66,7 @@ class _Loaded:
 
 
 class ModelRung:
-    """One installed model.
+    """One installed model, run by one backend.
 
     It is in memory or not: a sentence that comes for it loads it. While it is being loaded ahead of
     its first sentence it speaks no voice, so that another rung stands in meanwhile.
@@ -65,13 +80,12 @@ class ModelRung:
         failed: told the model's id and the error's code of every sentence that failed.
 
     Attributes:
-        failure: why it could not be loaded, for a person.
+        failure: why it could not be loaded or prepared, for a person.
+        prepared: whether all is there that loading it needs: a card needs engines.
         used: `time.monotonic()` of its latest sentence, or of its loading.
     """
 
     languages = tuple(LANGUAGES)
-    patience = PATIENCE
-    bounds = BOUNDS
 
     def __init__(
         self,
@@ -85,18 +99,25 @@ class ModelRung:
     ) -> None:
         self.model = model
         self.name = backend
+        limits = _ON_CARD if backend == CARD else _ON_CPU
+        self.patience: float | None = limits.patience
+        self.bounds: Bounds | None = limits.bounds
         self.failure: str | None = None
+        self.prepared = backend != CARD
         self.used = monotonic()
         self._voices = voices
         self._stands_in = stands_in
         self._make_room = make_room
         self._failed = failed
         self._loaded: _Loaded | None = None
+        self._checked = False
         self._expected = False  # somebody loads it, or is about to
         self._retired = False
         self._loading = threading.Lock()
         self._speaking = threading.Lock()
-        self._prompts: OrderedDict[tuple[str, str, str | None], VoicePrompt] = OrderedDict()
+        self._prompts = ModelPrompts(voices, model.facts)
+        # All that its device sees comes from here.
+        self._device = OwnThread(f"{backend} {model.id}")
 
     @property
     def model_id(self) -> str:
@@ -110,12 +131,15 @@ class ModelRung:
 
     @property
     def state(self) -> str:
-        """How it is: ready (in memory), loading, unloaded (the next sentence loads it), failed."""
+        """How it is: ready (in memory), loading, building (its engines), unloaded (the next
+        sentence loads it), failed."""
         if self._loaded is not None:
             return "ready"
         if self._expected:
             return "loading"
-        return "failed" if self.failure else "unloaded"
+        if self.failure:
+            return "failed"
+        return "unloaded" if self.prepared else "building"
 
     def expect(self) -> None:
         """Say that it is about to be loaded, so that no sentence waits for that."""
@@ -130,15 +154,15 @@ class ModelRung:
         Raises:
             EngineError: the model cannot be loaded.
         """
+        if not self.prepared:
+            raise BackendUnavailableError(self.failure or f"{self.model.id} has no engines yet")
         self._expected = True
         try:
             with self._loading:
                 if self._loaded is None:
                     if not beside:
                         self._make_room(self)
-                    self._loaded = self._open()
-                    self.used = monotonic()
-                self.failure = None
+                    self._device.do(self._open, LOAD_WITHIN)
         except Exception as error:
             self.failure = str(error)
             _LOGGER.error("model %s cannot be loaded: %s", self.model.id, error)
@@ -153,15 +177,19 @@ class ModelRung:
         if not self._speaking.acquire(blocking=False):
             return False
         try:
-            self._drop()
+            self._device.do(self._drop, _UNLOAD_WITHIN)
             return True
+        except DeviceHung as error:
+            _LOGGER.error("model %s stays in memory: %s", self.model.id, error)
+            return False
         finally:
             self._speaking.release()
 
     def retire(self) -> None:
         """Free the memory for good, at once or when the sentence at hand is through."""
         self._retired = True
-        self.unload()
+        if self.unload():
+            self._device.close()
 
     def speaks(self, utterance: Utterance) -> bool:
         """Whether the model can speak now, and this is a person's voice in a language it knows."""
@@ -184,7 +212,9 @@ class ModelRung:
         with self._speaking:
             try:
                 self.used = monotonic()
-                yield from self._speak(utterance, cancelled)
+                if self._loaded is None:
+                    self.load()
+                yield from self._device.each(lambda: self._speak(utterance, cancelled))
             except (TextError, PromptError):
                 raise
             except Exception as error:
@@ -193,31 +223,58 @@ class ModelRung:
             finally:
                 self.used = monotonic()
                 if self._retired:
-                    self._drop()
+                    self._device.do(self._drop, _UNLOAD_WITHIN)
+                    self._device.close()
 
-    def _speak(self, utterance: Utterance, cancelled: Cancelled) -> Iterator[AudioChunk]:
+    def _speak(
+        self, utterance: Utterance, cancelled: Cancelled, loaded: _Loaded | None = None
+    ) -> Generator[AudioChunk, None, None]:
         voice = next((each for each in self._cloned() if utterance.voice in (each.id, "")), None)
         if voice is None:
             raise EngineError("the model has no voice to speak")
-        if self._loaded is None:
-            self.load()
-        loaded = self._loaded
-        assert loaded is not None
+        if (loaded := loaded or self._loaded) is None:
+            raise EngineError(f"{self.model.id} went out of memory")
         symbols = loaded.synthesizer.model.symbols
-        sentences = phonemize(utterance.text, _general(utterance.language), symbols)
+        language, normalize = _general(utterance.language), utterance.normalize
+        sentences = phonemize(utterance.text, language, symbols, normalize=normalize)
         yield from loaded.synthesizer.speak(
             sentences,
-            self._prompt(voice, utterance.style, loaded),
+            self._prompts.get(voice, utterance.style, loaded.enroller),
             utterance.sampling.params(utterance.speed),
-            streaming=Streaming(),
+            # A card draws tokens while the sound of those before is made.
+            streaming=Streaming(eager=self.name == "tensorrt"),
             pause=0.0,  # between sentences the service pauses
             cancelled=cancelled,
         )
 
-    def _open(self) -> _Loaded:
-        backend = open_backend(self.name, self.model.folder)
-        bert = BertFeatures(backend, self.model.folder / TOKENIZER)
-        return _Loaded(backend, Enroller(backend, bert), Synthesizer(backend, bert))
+    def _open(self) -> None:
+        on_card = self.name == CARD
+        if not self._checked:
+            # Weights that rotted on the disk would make noise, and be taken for a voice.
+            ModelFolder.read(self.model.folder).check_hashes()
+            self._checked = True
+        # Engines are built by a process beside this one (`engine_builds.py`).
+        options = {"build_missing": False} if on_card else {}
+        backend = open_backend(self.name, self.model.folder, **options)
+        try:
+            bert = BertFeatures(backend, self.model.folder / TOKENIZER)
+            loaded = _Loaded(backend, Enroller(backend, bert), Synthesizer(backend, bert))
+            if on_card and self._cloned():
+                self._warm_up(loaded)
+        except BaseException:
+            backend.close()
+            raise
+        self._loaded = loaded
+        self.used = monotonic()
+        self.failure = None
+
+    def _warm_up(self, loaded: _Loaded) -> None:
+        """A card's first sentence takes longest; nobody shall wait for it, or trip over it."""
+        try:
+            for _ in self._speak(_WARM_UP, lambda: False, loaded):
+                pass
+        except (TextError, PromptError) as error:
+            _LOGGER.info("model %s is not warmed up: %s", self.model.id, error)
 
     def _drop(self) -> None:
         loaded, self._loaded = self._loaded, None
@@ -228,45 +285,6 @@ class ModelRung:
 
     def _cloned(self) -> list[Voice]:
         return [voice for voice in self._voices.usable() if voice.facts is not None]
-
-    def _prompt(self, voice: Voice, style: str | None, loaded: _Loaded) -> VoicePrompt:
-        """The voice as the model takes it: from memory, from the disk, or made now.
-
-        A style that was deleted since the request came leaves it to the voice's main reference.
-        """
-        style = style if style in voice.styles else None
-        key = (voice.id, voice.source, style)
-        if key in self._prompts:
-            self._prompts.move_to_end(key)
-            return self._prompts[key]
-        prompt = self._stored(voice, style) or self._made(voice, style, loaded)
-        self._prompts[key] = prompt
-        while len(self._prompts) > PROMPTS_IN_MEMORY:
-            self._prompts.popitem(last=False)
-        return prompt
-
-    def _stored(self, voice: Voice, style: str | None) -> VoicePrompt | None:
-        path = self._voices.prompt(voice, self.model.facts.identity, style)
-        if path is None:
-            return None
-        try:
-            return VoicePrompt.load(path)
-        except PromptError as error:
-            _LOGGER.warning("the prompt of voice %s is made anew: %s", voice.id, error)
-            return None
-
-    def _made(self, voice: Voice, style: str | None, loaded: _Loaded) -> VoicePrompt:
-        assert voice.facts is not None
-        said = voice.facts.style(style) or voice.facts
-        recording = load_recording(io.BytesIO(self._voices.reference(voice.id, style)))
-        transcript = closed_text(said.transcript, said.language)
-        text = phonemize(transcript, said.language, loaded.synthesizer.model.symbols)
-        prompt = loaded.enroller.enrol([recording], text)
-        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(OSError, StorageFailed):
-            path = Path(folder) / "prompt.npz"
-            prompt.save(path)
-            self._voices.keep_prompt(voice, self.model.facts.identity, path.read_bytes(), style)
-        return prompt
 
 
 def _general(language: str) -> str:

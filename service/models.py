@@ -50,9 +50,8 @@ class ModelStore:
 
     Attributes:
         changed: called after any change, on the thread that made it.
-
-    Raises:
-        CheckpointError: the setting names no whole model.
+        failure: which model that was to speak is no whole one, and why, for a person; None where
+            all are. The house speaks without it.
     """
 
     def __init__(self, folder: Path, setting: str | None = "") -> None:
@@ -63,6 +62,8 @@ class ModelStore:
         self._skipped: dict[str, str] = {}
         self._models: dict[str, InstalledModel] = {}
         self._own: InstalledModel | None = None
+        self._setting_failure: str | None = None
+        self._lost: set[str] = set()  # had traffic when they were seen last
         try:
             with self._writing():
                 for _, gone in recover(folder):
@@ -71,9 +72,20 @@ class ModelStore:
             _LOGGER.error("models cannot be written: %s", error)
         self._models = self._read_folders()
         if setting and setting not in self._models:
-            self._own = read_external(Path(setting), set(self._models))
-            self._models[self._own.id] = self._own
+            self._read_setting(setting)
         self.traffic = self._read_traffic()
+
+    @property
+    def failure(self) -> str | None:
+        """See the class."""
+        return self._setting_failure or next(
+            (
+                f"model {name}: {self._skipped[name]}"
+                for name in self._lost
+                if name in self._skipped
+            ),
+            None,
+        )
 
     def all(self) -> list[InstalledModel]:
         """Every model, by name."""
@@ -106,8 +118,12 @@ class ModelStore:
             gone = set(before) - set(found)
             self._models = found
             for model_id in gone:
+                self._lost |= {model_id} & self.traffic.weights.keys()
                 self.traffic = self.traffic.without(model_id)
             if fresh := set(found) - set(before):
+                if fresh & self._lost:
+                    self.traffic = self._read_traffic()  # as it was before they broke
+                self._lost -= fresh
                 self._first_speaks()
             if gone or fresh:
                 self.changed()
@@ -239,8 +255,13 @@ class ModelStore:
             _LOGGER.error("the shares of the models cannot be read: %s", error)
             traffic = Traffic()
         for model_id in {each for each in traffic.weights if each not in self._models}:
+            self._lost.add(model_id)
             traffic = traffic.without(model_id)
-        if self._setting is not None and traffic.setting != self._setting:
+        if (
+            self._setting_failure is None
+            and self._setting is not None
+            and traffic.setting != self._setting
+        ):
             traffic = replace(traffic, setting=self._setting)
             if self._setting:
                 chosen = self._own.id if self._own is not None else self._setting
@@ -253,6 +274,15 @@ class ModelStore:
         if not traffic.weights and not traffic.history and len(self._models) == 1:
             traffic = traffic.to({next(iter(self._models)): 1.0})
         return traffic
+
+    def _read_setting(self, setting: str) -> None:
+        try:
+            self._own = read_external(Path(setting), set(self._models))
+            self._models[self._own.id] = self._own
+        except CheckpointError as error:
+            # A voice that is not the right one is better than none: the house starts without it.
+            self._setting_failure = f"model: {error}"
+            _LOGGER.error("the setting `model` cannot be followed: %s", error)
 
     def _read_folders(
         self, known: Mapping[str, InstalledModel] | None = None

@@ -13,7 +13,7 @@ from engines.model_folder import PRECISIONS
 from engines.spec import OFFICIAL_FILES
 from service.errors import BadRequest, ServiceError
 from service.installed_model import LONGEST_NAME, InstalledModel, check_name
-from service.model_errors import ModelInUse
+from service.model_errors import ModelInUse, NoCard
 from service.model_fleet import ModelFleet
 from service.model_jobs import ModelJobs, check_precision
 from service.model_traffic import MOST_WEIGHT, STICKY, weight
@@ -76,6 +76,7 @@ class ModelsApi:
             web.post(model + "/promote", self._promote),
             web.post(model + "/rollback", self._rollback),
             web.post(model + "/unload", self._unload),
+            web.post(model + "/build", self._build),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -137,6 +138,7 @@ class ModelsApi:
                 message = f"model: {model_id} is not the only one with traffic"
                 raise ModelInUse(message, param="model")
             await asyncio.to_thread(self._store.set_traffic, {})
+        await self._fleet.release(model_id)
         await asyncio.to_thread(self._store.delete, model_id)
         return web.Response(status=204)
 
@@ -155,6 +157,13 @@ class ModelsApi:
         model = self._store.find(request.match_info["id"])
         await asyncio.to_thread(self._fleet.unload, model.id)
         return web.json_response(self._listed(model))
+
+    async def _build(self, request: web.Request) -> web.Response:
+        refuse_foreign_page(request)
+        model = self._store.find(request.match_info["id"])
+        if not await asyncio.to_thread(self._fleet.build, model.id):
+            raise NoCard("model: no graphics card speaks here, so there is nothing to build")
+        return web.json_response(self._listed(model), status=202)
 
     async def _get_traffic(self, request: web.Request) -> web.Response:
         return web.json_response(self._traffic())
@@ -191,6 +200,7 @@ class ModelsApi:
             "source": model.source,
             "state": state,
             "reason": reason,
+            "rungs": self._fleet.rungs(model.id),
             "share": round(self._store.traffic.share(model.id), 4),
         }
 

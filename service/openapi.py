@@ -19,6 +19,7 @@ from service.openapi_answers import SCHEMAS
 from service.openapi_schema import Described, described
 from service.requests import PRERENDER, SPEECH
 from service.upstream_fields import FIELDS as UPSTREAM
+from service.upstream_fields import WEIGHTS as UPSTREAM_WEIGHTS
 from service.voice_forms import CHANGE, CHECK, ENROL, RERECORD, STYLE
 
 AUDIO = "audio"  # an answer that is sound, of any of the formats
@@ -201,6 +202,7 @@ ROWS = (
         errors=_CHANGING,
     ),
     Row("POST", _MODEL + "/unload", "Free its memory", (200, "Model"), errors=_CHANGING),
+    Row("POST", _MODEL + "/build", "Build its engines", (202, "Model"), errors=_CHANGING),
     Row(
         "GET",
         "/tts",
@@ -218,6 +220,18 @@ ROWS = (
         body=UPSTREAM,
         errors=(*_UPSTREAM, 413),
         error="UpstreamError",
+    ),
+    *(
+        Row(
+            "GET",
+            f"/set_{half}_weights",
+            "GPT-SoVITS's own: the installed model that shall speak this client's /tts from now on",
+            (200, "UpstreamDone"),
+            query=UPSTREAM_WEIGHTS,
+            errors=(400, 403),
+            error="UpstreamError",
+        )
+        for half in ("gpt", "sovits")
     ),
     Row("GET", "/v1/recent", "The latest answers, without what was said", (200, "Recent")),
     Row("GET", "/v1/live", "The ladder and the queue at this moment", (200, "Live")),

@@ -53,6 +53,7 @@ _FINDING = _object(
     limit=_NUMBER,
 )
 
+_STATE: Described = {"enum": ["ready", "loading", "building", "unloaded", "failed"]}
 _MODEL = _object(
     id=_TEXT,
     object={"const": "model"},
@@ -64,8 +65,9 @@ _MODEL = _object(
     sample_rate=_WHOLE,
     bytes=_WHOLE,
     source=_TEXT,
-    state={"enum": ["ready", "loading", "unloaded", "failed"]},
+    state=_STATE,
     reason=_TEXT_OR_NULL,
+    rungs=_list(_object(name=_TEXT, state=_STATE, reason=_TEXT_OR_NULL)),
     share=_NUMBER,
 )
 _WEIGHTS: Described = {"type": "object", "additionalProperties": _NUMBER}
@@ -76,7 +78,7 @@ _TRAFFIC = _object(
 )
 _JOB = _object(
     id=_TEXT,
-    source={"enum": ["upload", "folder", "hub"]},
+    source={"enum": ["upload", "folder", "hub", "engines"]},
     name=_TEXT,
     state={"enum": ["receiving", "waiting", "running", "done", "failed", "cancelled"]},
     stage=_TEXT,
@@ -91,6 +93,7 @@ SCHEMAS: dict[str, Described] = {
     "Error": _object(
         error=_object(code=_TEXT, message=_TEXT, param=_TEXT_OR_NULL, limit={}, type=_TEXT)
     ),
+    "UpstreamDone": _object(message={"const": "success"}),
     "UpstreamError": {"type": "object", "properties": {"message": _TEXT}, "required": ["message"]},
     "Verdict": _object(
         accepted=_FLAG,
@@ -109,7 +112,15 @@ SCHEMAS: dict[str, Described] = {
         )
     ),
     "Chimes": _object(chimes=_list(_object(name=_TEXT, seconds=_NUMBER, built_in=_FLAG))),
-    "Clip": _object(id=_TEXT, url=_TEXT, path=_TEXT, seconds=_NUMBER, rung=_TEXT, voice=_TEXT),
+    "Clip": _object(
+        id=_TEXT,
+        url=_TEXT,
+        path=_TEXT,
+        seconds=_NUMBER,
+        rung=_TEXT,
+        model=_TEXT_OR_NULL,
+        voice=_TEXT,
+    ),
     "Batch": _object(
         id=_TEXT,
         total=_WHOLE,

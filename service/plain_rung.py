@@ -31,7 +31,8 @@ class PlainRung:
 
     def speak(self, utterance: Utterance, cancelled: Cancelled) -> Iterator[AudioChunk]:
         """Speak one sentence; errors as `PlainVoice.speak`."""
-        for chunk in self._voice.speak(utterance.text, utterance.language, utterance.speed):
+        asked = (utterance.text, utterance.language, utterance.speed, utterance.normalize)
+        for chunk in self._voice.speak(*asked):
             yield chunk
             if cancelled():
                 return

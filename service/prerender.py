@@ -11,10 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import Busy, ServiceError
-from service.speech import Speech, SpeechRequest
+from service.speech import CACHED, Speech, SpeechRequest
+from service.voice import StorageFailed
 
 _LOGGER = logging.getLogger(__name__)
 REMEMBERED = 20  # batches whose outcome can still be asked for
+
+
+class NotKept(ServiceError):
+    """It was spoken, but not by who should have: what is in the cache sounds as it should."""
+
+    code = "not_kept"
+    status = 503
 
 
 class BatchNotFound(ServiceError):
@@ -32,7 +40,7 @@ class Batch:
         id: names it.
         total: how many texts there are.
         done: how many lie in the cache now.
-        failed: what could not be spoken: index, code and message.
+        failed: what could not be spoken, or not be kept: index, code and message.
     """
 
     id: str
@@ -106,7 +114,15 @@ class Prerenderer:
                 async with self._speech.say(request) as speaking:
                     async for _ in speaking.chunks():
                         pass
-                return
             except Busy as busy:
                 # There is no hurry: whoever waits for an answer goes first.
                 await asyncio.sleep(busy.retry_after)
+                continue
+            if speaking.rung == CACHED:
+                return
+            if speaking.keeping is None:
+                message = f"{speaking.rung} only stood in for the voice {speaking.voice.id}"
+                raise NotKept(f"{message}, which is not kept")
+            if not await speaking.keeping:
+                raise StorageFailed("the cache takes no clip: its disk is full, or `cache_mb` is 0")
+            return

@@ -24,6 +24,7 @@ import numpy as np
 
 from engines.audio import AudioChunk
 from engines.errors import EngineError, TextError
+from engines.text import SPEAKABLE
 from engines.text.segment import LANGUAGES
 from service.durable import write_file
 from service.jobs import Utterance
@@ -99,7 +100,8 @@ class RemoteRung:
         self._changed = changed
         self._wake = wake
         self._own_id = own_id
-        self._voices: dict[str, str] = self._remembered()  # id and revision of what it can speak
+        # Id and revision of the voices that it can speak, and ids of its models.
+        self._voices, self._models = self._remembered()
         self._asleep = False
         self._wanted: float | None = None
         self._told: set[str] = set()
@@ -119,6 +121,7 @@ class RemoteRung:
         if self._own_id and self._get("/health").get("id") == self._own_id:
             self.failure = "remote_url leads back to this service itself"
             return
+        installed = self._get("/v1/models", there=False).get("data", [])
         listed = self._get("/v1/voices").get("voices", [])
         found = {
             str(voice["id"]): str(voice["revision"])
@@ -126,23 +129,33 @@ class RemoteRung:
             if voice.get("cloned") and voice.get("usable") and voice.get("rung")
         }
         self.failure = None if found else f"{self._url.geturl()} has no voice of a person"
-        known, self._voices = self._voices, found
-        if found == known:
+        models = frozenset(str(model["id"]) for model in installed)
+        before = self._voices, self._models
+        self._voices, self._models = found, models
+        if before == (found, models):
             return
+        known, _ = before
         self._told.clear()
         for voice in found.keys() & known.keys():
             if found[voice] != known[voice]:
                 self._changed(voice)
         self._remember()
 
+    def has_model(self, model_id: str) -> bool:
+        """Whether a model of that id was there when it was looked at last."""
+        return model_id in self._models
+
     def speaks(self, utterance: Utterance) -> bool:
-        """Whether the box has the voice, by what it said last; wakes it if it sleeps."""
+        """Whether the box has the voice, and the model that the request names, by what it said
+        last; wakes it if it sleeps."""
         if utterance.relayed or self.failure is not None or _general(utterance) not in LANGUAGES:
             return False
         if utterance.voice not in self._voices:
             if self._voices and utterance.voice not in self._told:
                 self._told.add(utterance.voice)
                 _LOGGER.info("%s lacks the voice %s", self._url.geturl(), utterance.voice)
+            return False
+        if utterance.named and not self.has_model(utterance.named):
             return False
         self._wanted = monotonic()
         if self._asleep:
@@ -175,6 +188,10 @@ class RemoteRung:
         body |= {name: value for name, value in drawn.items() if value != usual[name]}
         if utterance.style is not None:
             body["style"] = utterance.style
+        if utterance.normalize != SPEAKABLE:
+            body["normalize"] = utterance.normalize
+        if utterance.named:
+            body["model"] = utterance.named
         kind = "request" if utterance.voice else "probe"
         with self._ask("POST", "/v1/audio/speech", body, cancelled, kind) as response:
             if response is None:
@@ -190,21 +207,25 @@ class RemoteRung:
         code, message = str(error.get("code")), str(error.get("message"))[:300]
         if code in ("voice_not_found", "consent_missing"):
             raise self._lacks(voice, message)
-        if code == "style_not_found":
+        if code in ("style_not_found", "model_not_found"):
             raise RemoteLacks(f"{self._url.geturl()}: {message}")
         if response.status in (400, 413):
             raise TextError(message)
         if response.status in (429, 503, 504):
             raise RemoteBusy(f"{self._url.geturl()}: {message}")
-        raise RemoteLost(f"{self._url.geturl()} answered {response.status}: {message}")
+        # Without its message, which may quote what was to be said: `/health` shows this.
+        raise RemoteLost(f"{self._url.geturl()} answered {response.status} ({code[:40]})")
 
     def _lacks(self, voice: str, why: str) -> RemoteLacks:
         self._voices = {key: kept for key, kept in self._voices.items() if key != voice}
         return RemoteLacks(f"{self._url.geturl()} lacks the voice {voice}: {why}")
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def _get(self, path: str, *, there: bool = True) -> dict[str, Any]:
+        """An answer; empty for a route that a box need not have."""
         with self._ask("GET", path) as response:
             assert response is not None
+            if response.status == 404 and not there:
+                return {}
             if response.status != 200:
                 hint = ": is remote_token right?" if response.status == 401 else ""
                 raise RemoteLost(f"{self._url.geturl()}{path} answered {response.status}{hint}")
@@ -257,17 +278,24 @@ class RemoteRung:
             return http.client.HTTPSConnection(host, port, timeout=CONNECT, context=context)
         return http.client.HTTPConnection(host, port, timeout=CONNECT)
 
-    def _remembered(self) -> dict[str, str]:
+    def _remembered(self) -> tuple[dict[str, str], frozenset[str]]:
         try:
             kept = _json(self._memory.read_bytes())
         except (OSError, ValueError):
-            return {}
-        voices = kept.get("voices") if kept.get("url") == self._url.geturl() else None
+            kept = {}
+        if kept.get("url") != self._url.geturl():
+            kept = {}
+        voices, models = kept.get("voices"), kept.get("models")
         known = voices if isinstance(voices, dict) else {}
-        return {str(voice): str(revision) for voice, revision in known.items()}
+        listed = models if isinstance(models, list) else []
+        return {str(voice): str(each) for voice, each in known.items()}, frozenset(map(str, listed))
 
     def _remember(self) -> None:
-        kept = {"url": self._url.geturl(), "voices": self._voices}
+        kept = {
+            "url": self._url.geturl(),
+            "voices": self._voices,
+            "models": sorted(self._models),
+        }
         try:
             write_file(self._memory, json.dumps(kept).encode())
         except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import voluptuous as vol
 
+from engines.text import NORMALIZE, SPEAKABLE
 from service.chimes import NAME
 from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
@@ -53,6 +54,7 @@ VOICE_FIELDS: dict[Any, Any] = {
     vol.Optional("chime"): vol.Match(NAME.pattern + r"\Z"),
     vol.Optional("style"): vol.All(str, vol.Length(min=1, max=LONGEST_STYLE), style_name),
     vol.Optional("model"): vol.All(str, vol.Length(max=100)),
+    vol.Optional("normalize"): vol.In(NORMALIZE),
 }
 # OpenAI's clients send these; one way to stream is what there is.
 _OPENAI_FIELDS: dict[Any, Any] = {
@@ -103,6 +105,7 @@ def speech_request(
         chime=fields.get("chime"),
         style=fields.get("style"),
         model=fields.get("model"),
+        normalize=fields.get("normalize", SPEAKABLE),
     )
 
 
@@ -159,6 +162,7 @@ _LIMITS: dict[str, Any] = {
     "lead_in": [0, LONGEST_LEAD_IN],
     "chime": NAME.pattern,
     "style": LONGEST_STYLE,
+    "normalize": list(NORMALIZE),
 }
 
 

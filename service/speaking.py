@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 
@@ -36,6 +37,8 @@ class Speaking:
         heard: that audio.
         speech: what of it is speech, with the pauses between sentences.
         complete: all of it has been handed out.
+        keeping: writes it to the cache, and says whether it lies there then; None where it is not
+            to be kept. Set when the answer is through.
         begun: `time.monotonic()` of the request.
         first_sound: seconds from then to the first sample of speech that is not silence, None
             before it.
@@ -61,6 +64,7 @@ class Speaking:
         self.heard: list[AudioChunk] = []
         self.speech: list[AudioChunk] = []
         self.complete = False
+        self.keeping: asyncio.Task[bool] | None = None
         self.begun = begun
         self.first_sound: float | None = None
         self._chunks = chunks

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 import numpy as np
 
 from engines.audio import AudioChunk
 from engines.plain import SPEECH_LEVEL, language_of, speech_level
+from engines.text import SPEAKABLE
 from service.account import Account
 from service.cache import ClipCache
 from service.chimes import RATE as CHIME_RATE
 from service.chimes import Chimes
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
-from service.installed_model import InstalledModel
+from service.installed_model import Choice
 from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
 from service.ladder import Fallback
 from service.logs import Trace, current, hide, new_trace, traced
@@ -33,9 +35,17 @@ from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.25, 4.0
-ChooseModel = Callable[[Voice, str | None, str], InstalledModel | None]
 _LEVEL_SECONDS = 10.0  # of an answer that tell how loud its voice is
 CACHED = "cache"  # the rung of what was spoken before
+
+
+class ChooseModel(Protocol):
+    """Says who speaks a request: of which voice, naming which model, under which id."""
+
+    def __call__(
+        self, voice: Voice, asked: str | None, request_id: str, *, relayed: bool
+    ) -> Choice:
+        """See `ModelFleet.choose`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class SpeechRequest:
         lead_in: seconds of silence before the first sound, for players that swallow it.
         chime: name of a chime that plays while the speech is being made, None for none.
         style: name of one of the voice's further references, None for its main one.
+        normalize: how home text becomes words, one of `engines.text.NORMALIZE`.
         relayed: another box asks; it must be spoken here.
     """
 
@@ -78,6 +89,7 @@ class SpeechRequest:
     lead_in: float = 0.0
     chime: str | None = None
     style: str | None = None
+    normalize: str = SPEAKABLE
     relayed: bool = False
 
 
@@ -94,7 +106,7 @@ class Speech:
         max_text: characters that a text may have.
         sentence_pause: seconds of silence between sentences.
         recent: remembers what was said.
-        choose: the model of a request, given the voice, the model that it names and its id.
+        choose: who speaks a request.
     """
 
     def __init__(
@@ -109,7 +121,7 @@ class Speech:
         language: str = "en",
         max_text: int = 5000,
         sentence_pause: float = 0.3,
-        choose: ChooseModel = lambda voice, asked, request_id: None,
+        choose: ChooseModel = lambda voice, asked, request_id, *, relayed: Choice(),
     ) -> None:
         self._queue = queue
         self._voices = voices
@@ -118,7 +130,7 @@ class Speech:
         self._chimes = chimes
         self._recent = recent
         self._levels: dict[str, float] = {}  # RMS of a voice's speech, as it was heard last
-        self._keeping: dict[Path, asyncio.Task[None]] = {}
+        self._keeping: dict[Path, asyncio.Task[bool]] = {}
         self._language = language
         self._max_text = max_text
         self._pause = sentence_pause
@@ -165,14 +177,14 @@ class Speech:
             expires=request.expires,
         )
         # Chosen once: whatever is promoted meanwhile, this request keeps its model to the end.
-        model = self._choose(voice, request.model, job.id)
+        choice = self._choose(voice, request.model, job.id, relayed=request.relayed)
         clip: Path | None = None
         said: list[Utterance] = []
         if isinstance(request.text, str):
             hide(request.text)
             sentences = cut(request.text, self._max_text)
-            said = [self._utterance(text, request, voice, model) for text in sentences]
-            clip = self._clip(said, request, voice, model)
+            said = [self._utterance(text, request, voice, choice) for text in sentences]
+            clip = self._clip(said, request, voice, choice)
             chunks = None if request.fresh else await self._remembered(clip)
             if not request.fresh:
                 self._metrics.looked_up(found=chunks is not None)
@@ -180,25 +192,29 @@ class Speech:
                 first = await anext(chunks)
                 yield Speaking(job.id, job.queued, voice, chunks, first, 0.0, before)
                 return
-        async with self._spoken(job, request, voice, said, model, before) as speaking:
+        async with self._spoken(job, request, voice, said, choice, before) as speaking:
             yield speaking
-        # Another box says None: whom it lets speak is its own affair.
-        meant = speaking.models <= {None, model.id if model is not None else None}
-        as_asked = speaking.complete and speaking.rungs == {voice.rung} and meant
+        # The card and the CPU give a model the same voice.
+        by_model = choice.model is not None and not choice.remote
+        by_whom = speaking.models == {choice.id} if by_model else speaking.rungs == {voice.rung}
+        as_asked = speaking.complete and by_whom
         if clip is not None and as_asked and self._voices.is_current(voice):
-            self._keep(clip, speaking.speech, voice)
+            speaking.keeping = self._keep(clip, speaking.speech, voice)
 
-    def _keep(self, clip: Path, heard: list[AudioChunk], voice: Voice) -> None:
+    def _keep(self, clip: Path, heard: list[AudioChunk], voice: Voice) -> asyncio.Task[bool]:
         """Write a clip in the background: whoever asked has the whole answer and may be gone."""
 
-        def write() -> None:
-            self._cache.keep(clip, heard)
-            if not self._voices.is_current(voice):
-                self._cache.delete_voice(voice.id)  # it was deleted or changed meanwhile
+        def write() -> bool:
+            kept = self._cache.keep(clip, heard)
+            if self._voices.is_current(voice):
+                return kept
+            self._cache.delete_voice(voice.id)  # it was deleted or changed meanwhile
+            return False
 
         task = asyncio.create_task(asyncio.to_thread(write))
         self._keeping[clip] = task
         task.add_done_callback(lambda done: self._keeping.pop(clip, None))
+        return task
 
     @contextlib.asynccontextmanager
     async def _spoken(
@@ -207,7 +223,7 @@ class Speech:
         request: SpeechRequest,
         voice: Voice,
         said: list[Utterance],
-        model: InstalledModel | None,
+        choice: Choice,
         before: list[AudioChunk],
     ) -> AsyncIterator[Speaking]:
         """Speak through the queue; `said` is empty where the text is still being written."""
@@ -217,7 +233,7 @@ class Speech:
             if isinstance(request.text, str):
                 self._queue.add(job, *said, complete=True)
             else:
-                reader = asyncio.create_task(self._read(job, request, voice, model, request.text))
+                reader = asyncio.create_task(self._read(job, request, voice, choice, request.text))
             chunks = job.chunks()
             first: SpokenChunk | None = None
             if before:
@@ -264,7 +280,7 @@ class Speech:
         return self._pause if request.pause is None else request.pause
 
     def _utterance(
-        self, text: str, request: SpeechRequest, voice: Voice, model: InstalledModel | None
+        self, text: str, request: SpeechRequest, voice: Voice, choice: Choice
     ) -> Utterance:
         hide(text)
         language = request.language or language_of(text, self._language)
@@ -277,7 +293,9 @@ class Speech:
             request.sampling,
             request.style,
             request.relayed,
-            model.id if model is not None else "",
+            choice.id,
+            request.normalize,
+            choice.named,
         )
 
     def _clip(
@@ -285,17 +303,18 @@ class Speech:
         said: list[Utterance],
         request: SpeechRequest,
         voice: Voice,
-        model: InstalledModel | None,
+        choice: Choice,
     ) -> Path:
         """Where the speech is kept, without what is heard before it: that is put on anew."""
         sentences = [[each.text, each.language, each.speed] for each in said]
         # The plain voice draws nothing.
         drawn = None if voice.facts is None else [*astuple(request.sampling), request.style]
         # Not the revision: with shares dealt by request, one voice sounds in several models.
-        sound = [voice.revision]
-        if model is not None:
-            sound = [voice.source, voice.rung or "", model.sound]
-        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences)
+        sound = [voice.revision, choice.named]
+        if choice.model is not None and not choice.remote:
+            sound = [voice.source, choice.model.sound]
+        read = [] if request.normalize == SPEAKABLE else [request.normalize]
+        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences, *read)
 
     async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
         if clip in self._keeping:
@@ -308,14 +327,14 @@ class Speech:
         job: Job,
         request: SpeechRequest,
         voice: Voice,
-        model: InstalledModel | None,
+        choice: Choice,
         pieces: AsyncIterator[str],
     ) -> None:
         """Feed a job from a text that is still being written; its failure is the job's."""
         cutter = SentenceCutter(self._max_text)
 
         def made(texts: Iterable[str]) -> list[Utterance]:
-            return [self._utterance(text, request, voice, model) for text in texts]
+            return [self._utterance(text, request, voice, choice) for text in texts]
 
         try:
             async for piece in pieces:

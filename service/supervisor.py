@@ -36,6 +36,10 @@ _ANSWER = vol.Schema(
 )
 
 
+class NoBroker(Exception):
+    """Supervisor names no MQTT broker, or cannot be asked; says why."""
+
+
 class Supervisor:
     """What runs the apps of a Home Assistant.
 
@@ -54,22 +58,33 @@ class Supervisor:
         A broker that is another app may start after us, or be installed later.
         """
         pause, complained = FIRST_PAUSE, False
-        async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
-            while True:
-                try:
-                    broker = await self._ask(session)
-                    break
-                except (aiohttp.ClientError, TimeoutError, ValueError, vol.Invalid) as error:
-                    if not complained:
-                        reason = str(error) or type(error).__name__
-                        _LOGGER.info("no MQTT yet: Supervisor names no broker (%s)", reason)
-                        complained = True
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        while True:
+            try:
+                found = await self.ask(settings)
+                break
+            except NoBroker as error:
+                if not complained:
+                    _LOGGER.info("no MQTT yet: Supervisor names no broker (%s)", error)
+                    complained = True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
         _LOGGER.info(
             "Supervisor names the MQTT broker %s:%d, user %s",
-            *(broker["host"], broker["port"], broker["username"] or "without a name"),
+            *(found.mqtt_host, found.mqtt_port, found.mqtt_username or "without a name"),
         )
+        return found
+
+    async def ask(self, settings: Settings) -> Settings:
+        """The settings with the home's broker in them, asked for once.
+
+        Raises:
+            NoBroker: there is none, or Supervisor does not answer.
+        """
+        try:
+            async with aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT) as session:
+                broker = await self._ask(session)
+        except (aiohttp.ClientError, TimeoutError, ValueError, vol.Invalid) as error:
+            raise NoBroker(str(error) or type(error).__name__) from error
         return dataclasses.replace(
             settings,
             mqtt_host=broker["host"],

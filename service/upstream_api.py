@@ -1,11 +1,15 @@
 """GPT-SoVITS's own door, `/tts`: clients of its `api_v2.py` change nothing but the port.
 
-The one difference: what they name as their reference is no file to open, but a voice of this house.
+Two differences: what they name as their reference is no file to open, but a voice of this house;
+and weights that a client sets are a model of this house, and set for that client alone.
 """
 
 from __future__ import annotations
 
+import re
 import struct
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -14,6 +18,7 @@ from engines import SamplingError
 from service.errors import Busy, ServiceError, VoiceNotFound
 from service.formats import Encoder, Format
 from service.http_audio import answer_headers, stream_answer
+from service.installed_model import InstalledModel
 from service.requests import encoded, read_json
 from service.speech import Speech, SpeechRequest
 from service.upstream_fields import (
@@ -24,6 +29,7 @@ from service.upstream_fields import (
     reference_names,
 )
 from service.voice import folded
+from service.voice_forms import refuse_foreign_page
 from service.voices import VoiceStore
 
 _FORMATS = {
@@ -33,23 +39,41 @@ _FORMATS = {
 }
 
 
+MOST_CLIENTS = 500  # whose choice of a model is remembered
+_WEIGHTS = re.compile(r"([-_]e\d+)?(_s\d+)?(_l\d+)?\.(ckpt|pth)\Z", re.IGNORECASE)
+
+
 class UpstreamApi:
     """The routes of `/tts`.
 
     Args:
         speech, voices: the parts that answer.
+        models: the installed models.
         sample_rate: rate in Hz of what is sent.
     """
 
-    def __init__(self, speech: Speech, voices: VoiceStore, sample_rate: int) -> None:
+    def __init__(
+        self,
+        speech: Speech,
+        voices: VoiceStore,
+        models: Callable[[], Sequence[InstalledModel]],
+        sample_rate: int,
+    ) -> None:
         self._speech = speech
         self._voices = voices
+        self._models = models
         self._sample_rate = sample_rate
+        self._chosen: OrderedDict[str, str] = OrderedDict()  # model by client
 
     def routes(self) -> list[web.RouteDef]:
         """All routes, for the application."""
         # A HEAD would speak for nobody.
-        return [web.get("/tts", self._get, allow_head=False), web.post("/tts", self._post)]
+        return [
+            web.get("/tts", self._get, allow_head=False),
+            web.post("/tts", self._post),
+            web.get("/set_gpt_weights", self._set_gpt, allow_head=False),
+            web.get("/set_sovits_weights", self._set_sovits, allow_head=False),
+        ]
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         return await self._speak(request, dict(request.query))
@@ -62,6 +86,42 @@ class UpstreamApi:
         if not isinstance(given, dict):
             return _unreadable(Unreadable("body", "must be a JSON object"))
         return await self._speak(request, given)
+
+    async def _set_gpt(self, request: web.Request) -> web.Response:
+        return self._set(request, "gpt")
+
+    async def _set_sovits(self, request: web.Request) -> web.Response:
+        return self._set(request, "sovits")
+
+    def _set(self, request: web.Request, half: str) -> web.Response:
+        """Take the model that a path means for what this client asks from now on.
+
+        A model here is both halves, so whichever is set last counts.
+        """
+        refuse_foreign_page(request)
+        path = request.query.get("weights_path", "")
+        if not path:
+            return web.json_response({"message": f"{half} weight path is required"}, status=400)
+        file = re.split(r"[/\\]", path)[-1]
+        names = {folded(name) for name in (path, file, _WEIGHTS.sub("", file))}
+        models = self._models()
+        found = next((each for each in models if names & {each.id, folded(each.name)}), None)
+        if found is None:
+            known = ", ".join(model.id for model in models[:20]) or "none yet"
+            reason = f"no installed model is called {file[:80]!r}; installed: {known}"
+            message = {"message": f"change {half} weight failed", "Exception": reason}
+            return web.json_response(message, status=400)
+        client = request.remote or ""
+        self._chosen[client] = found.id
+        self._chosen.move_to_end(client)
+        while len(self._chosen) > MOST_CLIENTS:
+            self._chosen.popitem(last=False)
+        return web.json_response({"message": "success"})
+
+    def _model(self, client: str) -> str | None:
+        """What a client has set, as long as it is installed."""
+        chosen = self._chosen.get(client)
+        return chosen if any(model.id == chosen for model in self._models()) else None
 
     async def _speak(self, request: web.Request, given: dict[str, Any]) -> web.StreamResponse:
         try:
@@ -87,6 +147,7 @@ class UpstreamApi:
             speed=asked.speed,
             door="tts",
             client=request.remote or "",
+            model=self._model(request.remote or ""),
             sampling=asked.sampling,
             pause=asked.pause,
         )

@@ -177,6 +177,7 @@ def _names(value: object) -> object:
     return value
 
 
+WEIGHTS = vol.Schema({vol.Optional("weights_path", default=""): _text}, extra=vol.REMOVE_EXTRA)
 FIELDS = vol.Schema(
     {
         vol.Optional("text", default=""): _text,

@@ -110,6 +110,7 @@ async def _speak(
                     "type": "audio",
                     "request_id": speaking.id,
                     "rung": speaking.rung,
+                    "model": speaking.model,
                     "voice": speaking.voice.id,
                     "sample_rate": encoder.sample_rate,
                     "content_type": encoder.content_type,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,14 +84,15 @@ class Corpus:
 
     @classmethod
     def load(cls, folders: Sequence[Path], device: str, workers: int = 1) -> Corpus:
-        """Read every shard of the folders."""
-        paths = sorted(path for folder in folders for path in folder.glob("*.npz"))
+        """Read every shard of the folders; a folder named twice counts twice."""
+        paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
         if not paths:
             raise FileNotFoundError(f"no shards in {', '.join(map(str, folders))}")
-        if workers == 1:
-            return cls.of((row for path in paths for row in shards.load(path)), device)
-        with ProcessPoolExecutor(workers) as pool:
-            return cls.of((row for rows in pool.map(_rows, paths) for row in rows), device)
+        # Reading, checking and decoding all happen outside Python's lock.
+        with ThreadPoolExecutor(workers) as pool:
+            once = list(dict.fromkeys(paths))
+            rows = dict(zip(once, pool.map(_rows, once), strict=True))
+        return cls.of((row for path in paths for row in rows[path]), device)
 
     def __len__(self) -> int:
         return len(self.phones)

@@ -47,6 +47,7 @@ class Piece:
         self.networks, self.optimizers = networks, optimizers
         self.step, self.minutes_before = 0, 0.0
         self._started = time.monotonic() if started is None else started
+        self._kept = time.monotonic()
         self._limit, self._steps = 60 * minutes, steps
         self._sums: dict[str, Tensor] = {}
         self._count = 0
@@ -61,6 +62,12 @@ class Piece:
     def minutes(self) -> float:
         """Minutes of all pieces so far."""
         return self.minutes_before + self._spent()
+
+    def keep(self, minutes: float) -> None:
+        """Write a snapshot, if the last one is so many minutes old."""
+        if time.monotonic() - self._kept > 60 * minutes:
+            self._kept = time.monotonic()
+            self.snapshot()
 
     def note(self, values: Mapping[str, Tensor], every: int = 50) -> None:
         """Count a step and log the mean of its values from time to time."""
@@ -86,6 +93,10 @@ class Piece:
 
     def save(self) -> None:
         """Write the checkpoint, and round the running state to it."""
+        self._restore(self.snapshot())
+
+    def snapshot(self) -> dict[str, Any]:
+        """Write the checkpoint and let the running state be; returns what was written."""
         state = {
             "step": self.step,
             "minutes": self.minutes,
@@ -98,11 +109,14 @@ class Piece:
         stream = io.BytesIO()
         torch.save(state, stream)
         data = stream.getvalue()
+        for number, start in enumerate(range(0, len(data), PART)):
+            unfinished = self.folder / f"unfinished.{number:02d}"
+            unfinished.write_bytes(data[start : start + PART])
         for old in self.folder.glob("checkpoint.*"):
             old.unlink()
-        for number, start in enumerate(range(0, len(data), PART)):
-            (self.folder / f"checkpoint.{number:02d}").write_bytes(data[start : start + PART])
-        self._restore(state)
+        for part in self.folder.glob("unfinished.*"):
+            part.rename(self.folder / f"checkpoint{part.suffix}")
+        return state
 
     def resume(self) -> bool:
         """Take up the folder's checkpoint; returns whether there was one."""

@@ -22,8 +22,8 @@ from training.posterior import PosteriorEncoder, prior, to_prior
 
 HOP = CODE // 2
 SEGMENT = 32
-"""Frames that the generator is heard for, of each window."""
-WINDOWS = (40, 75, 150)
+"""Frames that the generator is heard for at a time."""
+WINDOWS = (40, 80, 160)
 """Tokens of a window, one of them for each step."""
 STYLE_FRAMES = 200
 _MEL = MelSpec(32_000, 2048, 640, 128)
@@ -68,6 +68,7 @@ class Source:
         self._code_counts = torch.tensor(lengths, device=device)
         self._code_starts = torch.tensor([0, *torch.tensor(lengths).cumsum(0)[:-1]], device=device)
         most = max(len(row) for row in corpus.phones)
+        # All texts are filled up to one length: a GPU records a step of fixed shapes once.
         self._phones = torch.stack([F.pad(row, (0, most - len(row))) for row in corpus.phones])
         self._phone_counts = torch.tensor([len(row) for row in corpus.phones], device=device)
         order = corpus.speaker.argsort(stable=True)
@@ -75,10 +76,9 @@ class Source:
         counts = torch.bincount(corpus.speaker, minlength=len(corpus.speakers))
         self._speaker_counts, self._speaker_starts = counts, counts.cumsum(0) - counts
 
-    def draw(self, seconds: int) -> Batch:
-        """A batch of windows of one length that are so many seconds together."""
+    def draw(self, seconds: int, tokens: int) -> Batch:
+        """A batch of windows of so many tokens that are so many seconds together."""
         device = self.corpus.audio.device
-        tokens = WINDOWS[int(torch.randint(len(WINDOWS), ()))]
         rows = max(seconds * 25 // tokens, 2)
         chosen = torch.randint(len(self.corpus), (rows,), device=device)
         return self.cut(chosen, tokens)
@@ -91,7 +91,6 @@ class Source:
         places = first[:, None] + torch.arange(tokens, device=device)
         last = self._code_counts[chosen, None] - 1  # always silence
         codes = self._codes[self._code_starts[chosen, None] + torch.minimum(places, last)]
-        most = int(self._phone_counts[chosen].max())
         speaker = self.corpus.speaker[chosen]
         pick = (torch.rand(len(chosen), device=device) * self._speaker_counts[speaker]).long()
         other = self._by_speaker[self._speaker_starts[speaker] + pick]
@@ -99,7 +98,7 @@ class Source:
         begin = (torch.rand(len(chosen), device=device) * late).long()
         return Batch(
             codes,
-            self._phones[chosen, :most],
+            self._phones[chosen],
             self._phone_counts[chosen],
             self.corpus.windows(chosen, first * CODE, tokens * CODE),
             magnitudes(self.corpus.windows(other, begin, STYLE_FRAMES * HOP)),
@@ -113,8 +112,19 @@ def step(
     codebook: Tensor,
     adversary: bool,
     learn_judges: object = None,
+    pieces: int = 1,
 ) -> dict[str, Tensor]:
-    """Losses of one step; `learn_judges(loss)` is called in between with the discriminators'."""
+    """Losses of one step.
+
+    Args:
+        network: learns from "total".
+        judges: the discriminators.
+        batch: windows.
+        codebook: rows of the tokens.
+        adversary: whether the discriminators take part.
+        learn_judges: called with their loss before they judge for the network.
+        pieces: how many pieces of `SEGMENT` frames the generator speaks of each window.
+    """
     vits = network.vits
     style = vits.style(batch.style)
     z, _, log_q = network.enc_q(magnitudes(batch.samples), style)
@@ -123,14 +133,15 @@ def step(
     )
     z_p = to_prior(vits.flow, z, style).float()
     distance = log_p - log_q - 0.5 + 0.5 * (z_p - mean).square() * torch.exp(-2 * log_p)
-    first = torch.randint(z.shape[2] - SEGMENT + 1, (len(z),), device=z.device)
+    rows = torch.arange(len(z), device=z.device).repeat(pieces)
+    first = torch.randint(z.shape[2] - SEGMENT + 1, (len(rows),), device=z.device)
     frames = first[:, None] + torch.arange(SEGMENT, device=z.device)
-    piece = z.gather(2, frames[:, None].expand(-1, z.shape[1], -1))
-    made = vits.dec(piece, vits.dec.cond(style)).float()
+    piece = z[rows].gather(2, frames[:, None].expand(-1, z.shape[1], -1))
+    made = vits.dec(piece, vits.dec.cond(style)[rows]).float()
     places = (first * HOP)[:, None] + torch.arange(SEGMENT * HOP, device=z.device)
-    real = batch.samples.gather(1, places)[:, None]
+    real = batch.samples[rows[:, None], places][:, None]
     parts = {
-        "kl": distance.mean(),
+        "kl": distance.sum(1).mean(),  # nats of a frame
         "mel": F.l1_loss(log_mel(made[:, 0]), log_mel(real[:, 0])),
         "spectrum": _spectral(made[:, 0], real[:, 0]),
     }

@@ -6,7 +6,7 @@ tokens with the silence that enrolment appends, and the target's tokens to be to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,18 @@ class Batch:
     token_count: Tensor
     wanted: Tensor
     first: Tensor
+
+    def to(self, device: str) -> Batch:
+        """The same on a device."""
+        fields = (getattr(self, name) for name in Batch.__slots__)
+        return Batch(*(field.to(device, non_blocking=True) for field in fields))
+
+    def misheard(self, share: float, codes: int) -> Batch:
+        """Some of the heard tokens replaced by any: what was drawn before may have been wrong."""
+        wrong = torch.rand(self.tokens.shape, device=self.tokens.device) < share
+        return replace(
+            self, tokens=torch.where(wrong, torch.randint_like(self.tokens, codes), self.tokens)
+        )
 
 
 def start(config: T2SConfig) -> T2S:
@@ -108,13 +120,17 @@ def loss(network: T2S, batch: Batch) -> dict[str, Tensor]:
     heard = torch.cat([last[:, None], x[:, width:]], dim=1)
     wanted = torch.cat([batch.first[:, None], batch.wanted], dim=1)
     logits = network.ar_predict_layer(heard).float()
-    asked = wanted >= 0
-    total = F.cross_entropy(logits[asked], wanted[asked])
-    ends = wanted == network.ar_predict_layer.out_features - 1
+    # Masks, not selections: a GPU would have to wait for the number of what is selected.
+    each = F.cross_entropy(
+        logits.flatten(0, 1), wanted.flatten(), ignore_index=-1, reduction="none"
+    )
+    asked = wanted.flatten() >= 0
+    ends = wanted.flatten() == network.ar_predict_layer.out_features - 1
+    right = (logits.argmax(2) == wanted).flatten()
     return {
-        "total": total,
-        "right": (logits[asked].argmax(1) == wanted[asked]).float().mean(),
-        "end": F.cross_entropy(logits[ends], wanted[ends]),
+        "total": each.sum() / asked.sum(),
+        "right": right.sum() / asked.sum(),
+        "end": (each * ends).sum() / ends.sum(),
     }
 
 
@@ -142,7 +158,8 @@ def _visible(batch: Batch) -> Tensor:
 
 
 def _stacked(rows: list[Tensor], filling: int) -> Tensor:
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filling)
+    stacked = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filling)
+    return F.pad(stacked, (0, -stacked.shape[1] % 8), value=filling)  # widths that kernels like
 
 
 def _counts(rows: list[Tensor]) -> Tensor:

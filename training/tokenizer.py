@@ -167,6 +167,7 @@ def encode(tokenizer: Tokenizer, corpus: Corpus, seconds_of_speech: int = 400) -
         int16 tokens of each; the first `length // CODE` are speech, at least 14 more silence.
     """
     tokenizer.eval()
+    torch.backends.cudnn.benchmark = False  # every length would be tried out anew
     block = 10_240  # 0.32 s at 32 kHz
     padded = (corpus.lengths + 19_200 + block - 1) // block * block
     codes: list[Tensor] = [torch.empty(0)] * len(corpus)

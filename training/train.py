@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from training import sizes, sovits, t2s, tokenizer
 from training.corpus import CODE, Corpus
 from training.discriminators import Discriminators
+from training.graphs import Replayed
 from training.pieces import Piece, load_networks
 
+MISHEARD = 0.08
+"""Share of the heard tokens that T2S gets wrong while it learns."""
 _BEGAN = time.monotonic()  # reading the data counts: a command has ten minutes
 
 
@@ -29,17 +32,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder; WHAT gets one inside")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--planned", type=float, default=27.0, help="minutes of all pieces")
+    parser.add_argument("--snapshots", type=float, default=4.0, help="minutes between snapshots")
     parser.add_argument("--steps", type=int, default=0, help="end after so many in all")
     parser.add_argument("--seconds", type=int, default=0, help="speech in a batch; 0: the default")
     parser.add_argument("--adversary-from", type=int, default=1500, help="step (sovits)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that read shards")
+    parser.add_argument(
+        "--no-graphs", action="store_true", help="launch kernels one by one (sovits)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="threads that read shards")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     if args.device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark_limit = 5
+    if args.what == "codes":  # near rows differ in the last digits
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     {"tokenizer": _tokenizer, "codes": _codes, "sovits": _sovits, "t2s": _t2s}[args.what](args)
+    if args.device == "cuda":
+        print(f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of GPU memory at most")
 
 
 def _tokenizer(args: Any) -> None:
@@ -49,6 +61,7 @@ def _tokenizer(args: Any) -> None:
     optimizer = _adam([*network.parameters(), *judges.parameters()], args)
     piece = _piece(args, {"tokenizer": network, "judges": judges}, {"all": optimizer})
     while piece.running:
+        piece.keep(args.snapshots)
         _set_rate(optimizer, 6e-4, piece, args.planned)
         batch = tokenizer.draw(corpus, args.seconds or 960)
         # The opponent first learns what there is to hide, then hides it.
@@ -82,6 +95,7 @@ def _codes(args: Any) -> None:
 def _sovits(args: Any) -> None:
     corpus = _corpus(args)
     source = sovits.Source(corpus, tokenizer.encode(_frozen(args), corpus))
+    torch.backends.cudnn.benchmark = args.device == "cuda"
     codebook = load_networks(args.out / "tokenizer")["tokenizer"]["quantizer.embed"].to(args.device)
     network = sovits.Sovits(sizes.SOVITS).to(args.device)
     judges = Discriminators().to(args.device)
@@ -90,28 +104,38 @@ def _sovits(args: Any) -> None:
     piece = _piece(
         args, {"sovits": network, "judges": judges}, {"speaker": speaker, "listener": listener}
     )
-    while piece.running:
-        _set_rate(speaker, 4e-4, piece, args.planned)
-        _set_rate(listener, 4e-4, piece, args.planned)
-        batch = source.draw(args.seconds or 96)
+
+    def step(kind: tuple[int, bool]) -> dict[str, Tensor]:
+        tokens, adversary = kind
+        batch = source.draw(args.seconds or 52, tokens)
         with _half(args.device):
             parts = sovits.step(
                 network,
                 judges,
                 batch,
                 codebook,
-                piece.step >= args.adversary_from,
+                adversary,
                 lambda loss: _learn(listener, loss, 20.0),
+                # Short windows or long, the generator speaks as much.
+                tokens // min(sovits.WINDOWS),
             )
         _learn(speaker, parts["total"], 20.0)
-        piece.note(parts)
+        return {name: value.detach() for name, value in parts.items()}
+
+    graphs = args.device == "cuda" and not args.no_graphs
+    run = Replayed(step) if graphs else step
+    while piece.running:
+        piece.keep(args.snapshots)
+        _set_rate(speaker, 4e-4, piece, args.planned)
+        _set_rate(listener, 4e-4, piece, args.planned)
+        piece.note(run((random.choice(sovits.WINDOWS), piece.step >= args.adversary_from)))
     piece.save()
 
 
 def _t2s(args: Any) -> None:
     table = torch.load(args.out / "codes.pt", weights_only=True)
     examples = [
-        t2s.Example(phones.long().to(args.device), codes.to(args.device), int(speech))
+        t2s.Example(phones.long(), codes, int(speech))
         for phones, codes, speech in zip(
             table["phones"], table["codes"], table["speech"], strict=True
         )
@@ -123,8 +147,10 @@ def _t2s(args: Any) -> None:
         for pairs in _pairs(examples, table["speaker"].tolist(), args.seconds or 2400):
             if not piece.running:
                 break
-            _set_rate(optimizer, 8e-4, piece, args.planned)
-            batch = t2s.collate(pairs, sizes.T2S.eos)
+            piece.keep(args.snapshots)
+            _set_rate(optimizer, 8e-4, piece, args.planned, 600)
+            batch = t2s.collate(pairs, sizes.T2S.eos).to(args.device)
+            batch = batch.misheard(MISHEARD, sizes.T2S.eos)
             with _half(args.device):
                 parts = t2s.loss(network, batch)
             _learn(optimizer, parts["total"], 1.0)
@@ -180,28 +206,38 @@ def _piece(
 def _adam(
     parameters: list[nn.Parameter], args: Any, betas: tuple[float, float] = (0.9, 0.98)
 ) -> torch.optim.Optimizer:
-    fused = args.device == "cuda"
-    return torch.optim.AdamW(parameters, lr=1e-4, betas=betas, weight_decay=0.01, fused=fused)
+    gpu = args.device == "cuda"
+    rate = torch.tensor(1e-4, device=args.device)  # a tensor: graphs read it anew
+    return torch.optim.AdamW(
+        parameters, lr=rate, betas=betas, weight_decay=0.01, fused=gpu, capturable=gpu
+    )
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, peak: float, piece: Piece, planned: float) -> None:
-    """Up over 300 steps, then down to a twentieth along a cosine over the planned minutes."""
+def _set_rate(
+    optimizer: torch.optim.Optimizer, peak: float, piece: Piece, planned: float, rise: int = 300
+) -> None:
+    """Up over the first steps, then down to a twentieth along a cosine over the planned minutes."""
     done = min(piece.minutes / planned, 1.0)
-    rate = peak * min((piece.step + 1) / 300, 1.0) * (0.05 + 0.475 * (1 + math.cos(math.pi * done)))
+    fall = 0.05 + 0.475 * (1 + math.cos(math.pi * done))
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"].fill_(peak * min((piece.step + 1) / rise, 1.0) * fall)
 
 
 def _learn(optimizer: torch.optim.Optimizer, loss: Tensor, longest: float) -> None:
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    with torch.autocast(loss.device.type, enabled=False):
+        loss.backward()
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, longest)
+    norm = nn.utils.clip_grad_norm_(parameters, longest)
+    if optimizer.defaults["fused"]:
+        # A step without a finite gradient is left out, without asking the GPU.
+        optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
     optimizer.step()
 
 
 def _half(device: str) -> Any:
-    return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+    # Its cache of cast weights does not outlive the recording of a graph.
+    return torch.autocast(device, torch.bfloat16, enabled=device == "cuda", cache_enabled=False)
 
 
 if __name__ == "__main__":

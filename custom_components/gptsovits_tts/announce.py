@@ -106,7 +106,9 @@ async def _first_sound(
     sound = stream.async_stream_result()
     try:
         async with asyncio.timeout(_FIRST_SOUND):
-            await anext(sound)
+            # Home Assistant 2025.6 hands on even a sound of nothing.
+            while not await anext(sound):
+                continue
     except (StopAsyncIteration, TimeoutError) as error:
         raise HomeAssistantError(
             translation_domain=DOMAIN,

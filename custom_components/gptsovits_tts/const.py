@@ -26,6 +26,7 @@ ATTR_FALLBACK: Final = "fallback"
 ATTR_LANGUAGE: Final = "language"
 ATTR_LEAD_IN: Final = "lead_in"
 ATTR_MODEL: Final = "model"
+ATTR_NORMALIZE: Final = "normalize"
 ATTR_PAUSE: Final = "pause"
 ATTR_PRIORITY: Final = "priority"
 ATTR_REPETITION_PENALTY: Final = "repetition_penalty"
@@ -37,4 +38,5 @@ ATTR_TOP_K: Final = "top_k"
 ATTR_TOP_P: Final = "top_p"
 
 PRIORITIES: Final = ["alert", "normal", "background"]
+NORMALIZE: Final = ["speakable", "exact"]
 FALLBACKS: Final = ["none", "cpu", "plain"]

@@ -21,10 +21,12 @@ from .const import (
     ATTR_LANGUAGE,
     ATTR_LEAD_IN,
     ATTR_MODEL,
+    ATTR_NORMALIZE,
     ATTR_PAUSE,
     ATTR_SPEED,
     ATTR_STYLE,
     CONF_SAMPLING,
+    NORMALIZE,
 )
 from .coordinator import GptSovitsCoordinator
 from .errors import GptSovitsError
@@ -32,6 +34,11 @@ from .models import ServerVoice
 from .speech_options import NUMBERS, SAMPLING
 
 _SECONDS = (ATTR_PAUSE, ATTR_LEAD_IN)
+_READING = SelectSelector(
+    SelectSelectorConfig(
+        options=NORMALIZE, mode=SelectSelectorMode.DROPDOWN, translation_key=ATTR_NORMALIZE
+    )
+)
 
 
 class VoiceFlow(ConfigSubentryFlow):
@@ -112,6 +119,7 @@ def voice_schema(voices: tuple[ServerVoice, ...], models: list[str]) -> vol.Sche
             vol.Optional(ATTR_PAUSE): _number(ATTR_PAUSE),
             vol.Optional(ATTR_LEAD_IN): _number(ATTR_LEAD_IN),
             vol.Optional(ATTR_MODEL): _choice(models),
+            vol.Optional(ATTR_NORMALIZE): _READING,
             vol.Required(CONF_SAMPLING): section(_as_schema(sampling), {"collapsed": True}),
         }
     )

@@ -117,12 +117,13 @@ _BACKENDS = {
 }
 
 
-def open_backend(name: str, source: CheckpointFiles | Path) -> Backend:
+def open_backend(name: str, source: CheckpointFiles | Path, **options: Any) -> Backend:
     """Load a model for a device.
 
     Args:
         name: one of the backends.
         source: what this backend reads: checkpoints for torch, a converted model's folder else.
+        options: what else its class takes.
 
     Raises:
         BackendUnavailableError: the backend is unknown, or its packages are missing.
@@ -135,7 +136,7 @@ def open_backend(name: str, source: CheckpointFiles | Path) -> Backend:
         backend = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
         raise BackendUnavailableError(f"backend {name!r} is not installed: {error}") from error
-    return backend(source)  # type: ignore[no-any-return]
+    return backend(source, **options)  # type: ignore[no-any-return]
 
 
 def check_feeds(graph: GraphSpec, feeds: Mapping[str, Feed]) -> None:

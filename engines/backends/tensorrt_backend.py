@@ -30,12 +30,13 @@ from engines.backends.tensorrt_session import (
     PrefillSession,
     TensorRTSession,
 )
-from engines.build import ENGINES, EnginePrecision, build, engine_key
+from engines.build import ENGINES, EnginePrecision, Watch, build, engine_key
 from engines.device_semantic import CACHE_STEP, DeviceSemantic
 from engines.engine_store import EngineKey, EngineStore
 from engines.errors import BackendUnavailableError, CheckpointError
 from engines.graphs import graphs
 from engines.model_folder import PLAIN_STEP, ModelFolder
+from engines.progress import ProgressBar
 from engines.semantic import Sentence
 
 _LOG = logging.getLogger(__name__)
@@ -49,11 +50,13 @@ class TensorRTBackend:
 
     Args:
         source: the folder that `engines.export.convert` wrote, in float32.
-        precision: of the engines; missing ones are built, which takes minutes.
+        precision: of the engines.
         engines: where they lie, by default in the model's folder.
         kernels: where the compiled decode kernels lie.
         trt: the TensorRT to use, by default the one that is installed.
         cuda: pycuda's and cuda-bindings' driver interfaces, by default the installed ones.
+        build_missing: build engines that are not there, which takes minutes; else their networks
+            run on the CPU.
 
     Raises:
         BackendUnavailableError: TensorRT, pycuda or the card is missing, or the source is not a
@@ -72,6 +75,7 @@ class TensorRTBackend:
         kernels: Path = COMPILED,
         trt: TensorRT | None = None,
         cuda: tuple[Any, Any] | None = None,
+        build_missing: bool = True,
     ) -> None:
         if not isinstance(source, Path):
             raise BackendUnavailableError(
@@ -85,6 +89,7 @@ class TensorRTBackend:
         self._precision = precision
         self._store = EngineStore(engines or source / ENGINES)
         self._kernels = kernels
+        self._build_missing = build_missing
         self.device = CudaDevice(cuda or load_cuda())
         self._urgent = BufferPool(self.device, self.device.stream(urgent=True))
         self._usual = BufferPool(self.device, self.device.stream())
@@ -110,11 +115,16 @@ class TensorRTBackend:
         return self._session(graph)
 
     def open_decoder(self, slots: int) -> DeviceSemantic | None:
-        """See `semantic.DrawsTokens`; nothing without compiled kernels or for another model size.
+        """See `semantic.DrawsTokens`.
+
+        Nothing without compiled kernels, for another model size, or in fp32: the kernels read
+        float16.
 
         Raises:
             DeviceError: the card failed.
         """
+        if self._precision == "fp32":
+            return None
         packed = self._packed()
         if packed is None or self._engine("t2s_prefill") is None:
             return None
@@ -174,9 +184,16 @@ class TensorRTBackend:
         return engine
 
     def _built(self, graph: str) -> bool:
-        gpu = self.device.architecture
+        if not self._build_missing:
+            _LOG.warning("%s: there is no engine, it runs on the CPU", graph)
+            return False
+        gpu, bar = self.device.architecture, ProgressBar()
         _LOG.warning("%s: building the engine for %s, this can take minutes", graph, gpu)
-        made = next(build(self._folder, self._trt, self._precision, (gpu,), self._store, (graph,)))
+        steps = build(
+            self._folder, self._trt, self._precision, (gpu,), self._store, (graph,), _shown(bar)
+        )
+        made = next(steps)
+        bar.clear()
         if made.file is None:
             _LOG.warning("%s: no engine, it runs on the CPU: %s", graph, made.reason)
         return made.file is not None
@@ -194,6 +211,10 @@ class TensorRTBackend:
     def _take_errors(self) -> list[str]:
         errors, self._logger.errors = self._logger.errors, []
         return list(errors)
+
+
+def _shown(bar: ProgressBar) -> Watch:
+    return lambda graph, done, total: bar(done, total, f"building the engine of {graph}")
 
 
 def _feeds(sentence: Sentence) -> dict[str, Any]:

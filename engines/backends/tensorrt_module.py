@@ -170,6 +170,10 @@ class TensorRT:
             for index, name in enumerate(architectures):
                 target = getattr(trt.ComputeCapability, name.upper())
                 config.set_compute_capability(target, index)
+        sharing = getattr(getattr(trt, "PreviewFeature", None), "PROFILE_SHARING_0806", None)
+        if sharing is not None:
+            # Else one engine serves one session only; later releases do so by themselves.
+            config.set_preview_feature(sharing, True)
         _set_profile(builder, config, network, profile)
         # Ahead of time there is nothing to measure; RTX has the call, but deprecates it.
         cache = None if self.ahead_of_time else _timing_cache(config, timings)

@@ -18,7 +18,7 @@ from engines.errors import DeviceError
 from engines.graphs import GraphSpec
 
 CACHE = ("keys", "values")
-_ROUND = 1 << 12  # bytes; sizes that differ by less share their buffers
+_LEAST = 12  # bits: a buffer has at least 4096 bytes
 
 
 class BufferPool:
@@ -275,4 +275,9 @@ def _host(feed: Feed) -> Array:
 
 
 def _rounded(size: int) -> int:
-    return max(-(-size // _ROUND), 1) * _ROUND
+    """The size of the buffer for so many bytes: of eight to an octave, so that few sizes occur.
+
+    Sentences differ in length; a buffer for each length would fill the card in a day.
+    """
+    step = 1 << max(_LEAST, size.bit_length() - 4)
+    return max(-(-size // step), 1) * step

@@ -13,10 +13,10 @@ from typing import Any
 
 from engines.backends import Backend, CheckpointFiles
 from engines.bench import Figures, measure, peak_memory
-from engines.commands.progress import ProgressBar
 from engines.commands.say import add_checkpoint_arguments, checkpoint_files
 from engines.errors import EngineError
 from engines.model_folder import PRECISIONS
+from engines.progress import ProgressBar
 
 ROWS = {
     "first_audio_ms": "first audio (25 tokens), ms",

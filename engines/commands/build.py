@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.backends.tensorrt_module import TensorRT, architecture_of, find_tensorrt
-from engines.commands.progress import ProgressBar
 from engines.engine_store import EngineStore
 from engines.errors import BackendUnavailableError, EngineError
 from engines.model_folder import ModelFolder
+from engines.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from engines.build import Built
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engines", type=Path, help="folder for the engines (default: MODEL/engines)"
     )
+    parser.add_argument(
+        "--progress",
+        choices=("bar", "json"),
+        default="bar",
+        help="json: lines {done, total, what} on the output, and {graph, state, seconds, reason} "
+        "for every engine, for programs",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,13 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
     gpus = _targets(trt, arguments.architectures)
     store = EngineStore(arguments.engines or arguments.model / ENGINES)
     names = tuple(arguments.only or speaking(folder))
-    print(f"{trt.label}, {arguments.precision}, for {', '.join(gpus)}: {len(names)} engines")
+    precision = arguments.precision
+    if arguments.progress == "json":
+        return _tell(names, lambda watch: build(folder, trt, precision, gpus, store, names, watch))
+    print(f"{trt.label}, {precision}, for {', '.join(gpus)}: {len(names)} engines")
     bar, failed, ready = ProgressBar(), 0, 0
 
     def watch(graph: str, done: int, total: int) -> None:
         bar(done, total, f"{graph} ({ready + 1} of {len(names)})")
 
-    for built in build(folder, trt, arguments.precision, gpus, store, names, watch):
+    for built in build(folder, trt, precision, gpus, store, names, watch):
         bar.clear()
         ready += 1
         if built.file is None:
@@ -73,6 +88,34 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     print(f"{store.folder}: ready; speak with backend: tensorrt, measure with `bench`")
     return 0
+
+
+def _tell(
+    names: Sequence[str], build: Callable[[Callable[[str, int, int], None]], Iterator[Built]]
+) -> int:
+    # `done` counts engines in hundredths, so that one number tells all of it.
+    ready, last = 0, -1
+
+    def watch(graph: str, done: int, total: int) -> None:
+        nonlocal last
+        at = 100 * ready + min(99, 100 * done // max(1, total))
+        if at != last:
+            last = at
+            _say(done=at, total=100 * len(names), what=f"{graph} ({ready + 1} of {len(names)})")
+
+    watch(names[0] if names else "", 0, 1)
+    failed = 0
+    for built in build(watch):
+        ready += 1
+        failed += built.file is None
+        _say(graph=built.graph, state=built.state, seconds=built.seconds, reason=built.reason)
+        if ready < len(names):
+            watch(names[ready], 0, 1)
+    return 1 if failed else 0
+
+
+def _say(**fields: object) -> None:
+    print(json.dumps(fields), flush=True)
 
 
 def _targets(trt: TensorRT, wanted: Sequence[str] | None) -> tuple[str, ...]:

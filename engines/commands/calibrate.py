@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engines.bert_features import BertFeatures
-from engines.commands.progress import ProgressBar
 from engines.errors import EngineError, PromptError
 from engines.model_folder import TOKENIZER, ModelFolder
+from engines.progress import ProgressBar
 from engines.prompt import VoicePrompt
 from engines.sampling import SamplingParams
 from engines.synthesizer import Synthesizer

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["LANGUAGES", "LONGEST_TEXT", "MODES", "PhonemizedText", "Run", "phonemize"]
 
 LONGEST_TEXT = 5000
-NORMALIZE = ("speakable", "exact")
+SPEAKABLE = "speakable"
+NORMALIZE = (SPEAKABLE, "exact")
 
 
 def phonemize(
@@ -32,7 +33,7 @@ def phonemize(
     language: str,
     symbols: str = V2,
     *,
-    normalize: str = "speakable",
+    normalize: str = SPEAKABLE,
     cut: str = "sentence",
     reader: PinyinReader | None = None,
 ) -> list[PhonemizedText]:
@@ -89,7 +90,7 @@ def _check(text: str, language: str, symbols: str, normalize: str, cut: str) -> 
 
 
 def _segments(text: str, language: str, normalize: str, cut: str) -> list[str]:
-    if normalize == "speakable":
+    if normalize == SPEAKABLE:
         # The rules of home text are as big as the rest: `exact` does without.
         from engines.text.speakable import speakable
 

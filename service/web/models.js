@@ -6,6 +6,11 @@ const LOOK_MS = 10000;
 const LOOK_WHILE_INSTALLING_MS = 700;
 const FILES = ["t2s", "sovits", "hubert_config", "hubert", "speaker", "bert_config", "bert_tokenizer", "bert"];
 const STATES = { ready: "in memory", loading: "is being loaded", unloaded: "loaded when it is needed" };
+const CARD_STATES = {
+  ready: "The graphics card speaks it.",
+  loading: "The graphics card is being made ready; the processor speaks meanwhile.",
+  building: "The graphics card's engines are being built; the processor speaks meanwhile.",
+};
 
 export let models = []; // as the service listed them last
 let traffic = { weights: {}, before: null };
@@ -58,11 +63,15 @@ function row(model) {
   const facts = [share, model.version, model.precision, size(model.bytes), STATES[model.state]];
   const about = lines(model.name, facts.filter(Boolean).join(" · "));
   if (model.reason) about.append(line(`Cannot speak: ${model.reason}`, true));
+  const card = model.rungs.find(({ name }) => name === "tensorrt");
+  if (card?.state === "failed") about.append(line(`The graphics card does not speak it: ${card.reason}`, true));
+  else if (card && CARD_STATES[card.state]) about.append(line(CARD_STATES[card.state]));
   const buttons = document.createElement("div");
   buttons.className = "buttons";
   if (models.length > 1) buttons.append(weightOf(model));
   if (model.share < 1) buttons.append(button("Promote", model, promote));
   if (model.share > 0 && traffic.before) buttons.append(button("Roll back", model, rollBack));
+  if (card?.state === "failed") buttons.append(button("Build again", model, build));
   if (model.source !== "setting") buttons.append(button("Delete", model, remove));
   item.append(about, buttons);
   return item;
@@ -116,6 +125,7 @@ function showJobs(jobs) {
   for (const job of wanted) showJob(list, job);
   for (const job of jobs.filter(({ state, id }) => state === "done" && !told.has(id))) {
     told.add(job.id);
+    if (job.source === "engines") continue; // the model's own line tells it
     say(`${job.name} is installed.`);
     showVoices();
   }
@@ -128,7 +138,7 @@ function showJob(list, job) {
     item.dataset.job = job.id;
     const bar = Object.assign(document.createElement("progress"), { max: 100 });
     bar.setAttribute("aria-label", `Progress of ${job.name}`);
-    const about = lines(job.name, "");
+    const about = lines(job.source === "engines" ? `Engines of ${job.name}` : job.name, "");
     about.append(bar);
     item.append(about, button("Cancel", job, cancel));
     list.append(item);
@@ -153,6 +163,10 @@ async function promote(model) {
 
 async function rollBack(model) {
   await done(await call(`${addressOf(model)}/rollback`, { method: "POST" }), "The shares are what they were before.");
+}
+
+async function build(model) {
+  await done(await call(`${addressOf(model)}/build`, { method: "POST" }), `The engines of ${model.name} are looked at again.`);
 }
 
 async function remove(model) {

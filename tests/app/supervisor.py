@@ -1,7 +1,8 @@
 """How Supervisor reads an app's manifest, translations and options.
 
 Source: https://developers.home-assistant.io/docs/apps/configuration, as of August 2026, with what
-Supervisor warns of refused: a manifest of ours shall cause no line in anybody's log.
+Supervisor warns of refused: a manifest of ours shall cause no line in anybody's log. Supervisor's
+own code of that month reads our files as this one does; it was run beside the tests, not in them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ ARCHITECTURES = ("aarch64", "amd64")
 OPTION_TYPE = re.compile(
     r"^(?:(?P<type>bool|email|url|port|device)"
     r"|(?P<text>str|password)(?:\((?P<length>\d*,\d*)\))?"
-    r"|(?P<number>int|float)(?:\((?P<range>[\d.-]*,[\d.-]*)\))?"
+    r"|(?P<number>int)(?:\((?P<range>(?:-?\d+)?,(?:-?\d+)?)\))?"
+    r"|(?P<fraction>float)(?:\((?P<limits>(?:-?\d*\.?\d+)?,(?:-?\d*\.?\d+)?)\))?"
     r"|match\((?P<pattern>.*)\)|list\((?P<choices>.+)\))\??$"
 )
 _PORTS = {vol.Match(r"^\d+(/tcp|/udp)?$"): vol.Maybe(vol.All(int, vol.Range(1, 65535)))}
@@ -78,6 +80,15 @@ class UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def renamed(profile: str, slug: str) -> str:
+    """An AppArmor profile as Supervisor installs it: under the slug with its repository's prefix.
+
+    Only the line that opens the profile is changed; there must be one such line.
+    """
+    (line,) = re.findall(r"^profile \S+.*$", profile, re.MULTILINE)
+    return profile.replace(line, line.replace(line.split()[1], slug, 1))
+
+
 def options_schema(schema: dict[str, str]) -> vol.Schema:
     """What Supervisor lets a user enter; every option that is not marked `?` must be there."""
     return vol.Schema(
@@ -99,8 +110,9 @@ def _rule(rule: str) -> Any:
     if found["text"]:
         return vol.All(str, _between(found["length"], int, vol.Length))
     if found["number"]:
-        kind = int if found["number"] == "int" else float
-        return vol.All(vol.Coerce(kind), _between(found["range"], kind, vol.Range))
+        return vol.All(vol.Coerce(int), _between(found["range"], int, vol.Range))
+    if found["fraction"]:
+        return vol.All(vol.Coerce(float), _between(found["limits"], float, vol.Range))
     kinds = {"bool": vol.Boolean(), "url": vol.Url(), "email": vol.Email(), "device": str}
     return kinds.get(found["type"], vol.All(vol.Coerce(int), vol.Range(1, 65535)))
 

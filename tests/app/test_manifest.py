@@ -12,7 +12,7 @@ import voluptuous as vol
 import yaml
 
 from service.config import PLACES, Settings, load_settings
-from tests.app.supervisor import MANIFEST, TRANSLATIONS, UniqueKeys, options_schema
+from tests.app.supervisor import MANIFEST, TRANSLATIONS, UniqueKeys, options_schema, renamed
 
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("en", "zh-Hans")
@@ -49,6 +49,9 @@ def test_supervisor_reads_the_manifest_without_a_word(manifest: dict[str, Any]) 
         ("advanced", True),
         ("map", [{"type": "addon_config"}]),
         ("schema", {"token": "secret"}),
+        ("schema", {"max_queue": "int(1..9)"}),
+        ("schema", {"max_queue": "int(1.5,9)"}),
+        ("schema", {"sample_rate": "list()"}),
         ("timeout", 5),
         ("startup", "before"),
     ],
@@ -175,3 +178,11 @@ def test_apparmor_lets_the_app_write_its_data_only(manifest: dict[str, Any]) -> 
     assert writable == {"/data/", "/data/**", "/tmp/", "/tmp/**", "/dev/shm/**"}
     read = [path for path, rights in rules if "r" in rights]
     assert all(any(fnmatch(each, path) for path in read) for each in ("/app/x", "/share/model"))
+
+
+def test_apparmor_means_the_app_under_the_name_that_supervisor_gives(
+    manifest: dict[str, Any],
+) -> None:
+    installed = renamed((ROOT / "apparmor.txt").read_text(), f"a0d7b954_{manifest['slug']}")
+    lines = [line for line in installed.splitlines() if manifest["slug"] in line]
+    assert [line.split()[:2] for line in lines] == [["profile", f"a0d7b954_{manifest['slug']}"]]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 
 from engines.audio import load_recording
 from engines.backends import CheckpointFiles
-from engines.backends.torch_backend import TorchBackend
 from engines.bert_features import BertFeatures
-from engines.export import convert
 from engines.golden import Folder
 from engines.prompt import Enroller, VoicePrompt
 from engines.text.types import PhonemizedText, Run
+
+if TYPE_CHECKING:
+    from engines.backends.torch_backend import TorchBackend
 
 TESTS = Path(__file__).parents[1]
 
@@ -25,7 +28,11 @@ TESTS = Path(__file__).parents[1]
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Tiny networks gain nothing from more, and lose a lot on a busy machine by waiting."""
-    torch.set_num_threads(1)
+    # Where engines are tested on a card there need be no PyTorch.
+    with contextlib.suppress(ImportError):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +52,19 @@ def tiny_files(golden: Folder, tmp_path_factory: pytest.TempPathFactory) -> Chec
 @pytest.fixture(scope="session")
 def tiny(tiny_files: CheckpointFiles) -> TorchBackend:
     """Those checkpoints, ready to run."""
+    from engines.backends.torch_backend import TorchBackend
+
     return TorchBackend(tiny_files)
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_files: CheckpointFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those checkpoints, converted."""
+def tiny_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those checkpoints, converted; TINY_MODEL names them where there is no PyTorch to do it."""
+    if made := os.environ.get("TINY_MODEL"):
+        return Path(made)
+    from engines.export import convert
+
+    tiny_files: CheckpointFiles = request.getfixturevalue("tiny_files")
     folder = tmp_path_factory.mktemp("converted") / "tiny"
     convert(tiny_files, folder)
     return folder

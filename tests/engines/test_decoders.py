@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.decoders import EagerSpeech, Streaming, Utterance, crossfade, stretch, stretched_frames
+from engines.decoders import (
+    EagerSpeech,
+    Streaming,
+    Utterance,
+    VitsDecoder,
+    crossfade,
+    stretch,
+    stretched_frames,
+)
 from engines.sampling import SamplingParams
 
 HOP = 640
@@ -66,6 +74,35 @@ def test_a_piece_waits_for_its_lookahead_and_overlap() -> None:
     assert [len(piece) for piece in pieces] == [8 * HOP, 6 * HOP]
 
 
+@pytest.mark.parametrize("known", [5, 20])
+def test_the_first_eager_piece_is_short(known: int) -> None:
+    # As a card gives them: a few tokens more at every look.
+    streaming = Streaming(chunk_tokens=24, eager=True, first_tokens=8)
+    utterance = Utterance(np.zeros(3, np.int64), None, SamplingParams(seed=0))  # type: ignore[arg-type]
+    speech = EagerSpeech(ChangeableDecoder(), utterance, streaming)  # type: ignore[arg-type]
+    lengths = [len(speech.push([0] * count, False)) for count in range(1, 61)]
+    pieces = [(count, length) for count, length in enumerate(lengths, 1) if length]
+    # Eight tokens, and five beyond for the lookahead and the fade; then 24 more.
+    assert pieces == [(13, 8 * 2 * HOP), (37, 24 * 2 * HOP)]
+    assert streaming.tokens_after(known) == 24
+
+
+def test_the_first_piece_of_a_finished_sentence_is_short() -> None:
+    class Finished(VitsDecoder):
+        def __init__(self) -> None:
+            self.model = SimpleNamespace(hop=HOP)  # type: ignore[assignment]
+
+        def _whole_latent(self, tokens: Any, utterance: Any) -> Any:
+            return np.zeros((1, 4, 2 * len(tokens)), np.float32)
+
+        def part(self, latent: Any, first: int, start: int, stop: int, utterance: Any) -> Any:
+            return np.arange(start, stop)
+
+    pieces = list(Finished().pieces(np.zeros(40, np.int64), None, Streaming()))  # type: ignore[arg-type]
+    assert [len(piece) for piece in pieces] == [24, 48, 8]
+    assert np.concatenate(pieces).tolist() == list(range(80))
+
+
 def test_crossfade_keeps_the_level_of_equal_sounds() -> None:
     same = np.sin(np.arange(1000)).astype(np.float32)
     np.testing.assert_allclose(crossfade(same[:300], same), same, atol=1e-6)
@@ -77,7 +114,7 @@ def test_stretch_interpolates_and_holds_the_ends() -> None:
     assert stretch(values, places)[0, 0].tolist() == [0.0, 5.0, 17.5, 20.0]
 
 
-@pytest.mark.parametrize("field", ["chunk_tokens", "overlap_tokens"])
+@pytest.mark.parametrize("field", ["chunk_tokens", "first_tokens", "overlap_tokens"])
 def test_streaming_refuses_nonsense(field: str) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Streaming(**{field: 0})

@@ -10,6 +10,7 @@ import pytest
 
 from engines.errors import BackendUnavailableError, DeviceError, TextError
 from engines.plain import PlainVoice, language_of, normalise_loudness, split_pieces
+from engines.text.speakable import speakable
 from service.formats import streaming_wav_header
 
 LISTING = """Pty Language       Age/Gender VoiceName          File                 Other Languages
@@ -63,6 +64,16 @@ def test_home_text_is_written_out(english: PlainVoice) -> None:
         for text in ("It is -4.5 °C.", "It is minus four point five degrees celsius.")
     )
     assert len(written.samples) == pytest.approx(len(spelt.samples), rel=0.1)
+
+
+def test_home_text_is_left_alone_when_it_is_asked_for(english: PlainVoice) -> None:
+    text = "It is -4.5 °C."
+    assert speakable(text, "en") != text
+    said = []
+    for words, how in ((text, "speakable"), (text, "exact"), (speakable(text, "en"), "exact")):
+        said.append(next(english.speak(words, "en", normalize=how)).samples)
+    np.testing.assert_array_equal(said[0], said[2])
+    assert not np.array_equal(said[0], said[1])
 
 
 def test_pause_marks_are_kept(english: PlainVoice) -> None:

@@ -43,6 +43,7 @@ async def _speak(hass: HomeAssistant) -> None:
     await hass.async_block_till_done()
 
 
+@pytest.mark.newest  # the snapshots show what Home Assistant keeps of an entity
 @pytest.mark.usefixtures("all_enabled")
 @pytest.mark.freeze_time("2026-11-23 20:00:00")
 @pytest.mark.parametrize("platform", ["binary_sensor", "event", "sensor", "tts"])

@@ -269,6 +269,7 @@ async def test_every_option_reaches_the_service(hass: HomeAssistant, service: Fa
         **{"voice": "mum", "speed": 1.2, "style": "happy", "model": "family", "chime": "gong"},
         **{"seed": 7, "top_k": 15, "top_p": 0.9, "temperature": 0.8, "repetition_penalty": 1.3},
         **{"pause": 0.5, "lead_in": 1.0, "priority": "alert", "fallback": "none", "expires": 30.0},
+        "normalize": "exact",
     }
     wanted = {"response_format": "mp3", "language": "zh", **options}
     assert await _start(hass, service, {**options, "language": "zh-CN"}) == ("mp3", wanted)
@@ -323,6 +324,7 @@ async def test_the_form_that_is_preferred_is_made_by_the_service(
         ({"top_k": 0}, "bad_option"),
         ({"pause": float("nan")}, "bad_option"),
         ({"fallback": "maybe"}, "bad_option"),
+        ({"normalize": "off"}, "bad_option"),
         ({"language": "de"}, "language_unknown"),
     ],
 )

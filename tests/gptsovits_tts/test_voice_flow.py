@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fake_service import FakeService
 from homeassistant.components import tts
-from homeassistant.config_entries import ConfigSubentry, SubentryFlowResult
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigSubentry, SubentryFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr
@@ -20,6 +20,7 @@ HAPPY_MUM: dict[str, Any] = {
     "pause": 0.4,
     "lead_in": 0.2,
     "model": "family",
+    "normalize": "exact",
     "sampling": {"seed": 7.0, "top_k": 15.0, "temperature": 0.8},
 }
 KEPT = {
@@ -101,13 +102,14 @@ async def test_the_form_offers_what_the_service_has(
     offered = {
         str(key): field.config["options"]
         for key, field in shown["data_schema"].schema.items()
-        if str(key) in ("voice", "language", "style", "model")
+        if str(key) in ("voice", "language", "style", "model", "normalize")
     }
     assert offered == {
         "voice": [{"value": "mum", "label": "Mum"}, {"value": "plain", "label": "Plain voice"}],
         "language": ["en", "zh"],
         "style": ["happy"],
         "model": ["family", "office"],
+        "normalize": ["speakable", "exact"],
     }
 
 
@@ -146,7 +148,9 @@ async def test_the_same_manner_is_added_once(hass: HomeAssistant, loaded: MockCo
 async def test_a_voice_is_changed(hass: HomeAssistant, loaded: MockConfigEntry) -> None:
     await _add(hass, loaded, HAPPY_MUM)
     before = hass.data[tts.const.DATA_COMPONENT].get_entity("tts.mum_happy").default_options
-    shown = await loaded.start_subentry_reconfigure_flow(hass, _only(loaded).subentry_id)
+    context = {"source": SOURCE_RECONFIGURE, "subentry_id": _only(loaded).subentry_id}
+    begun = hass.config_entries.subentries.async_init
+    shown = await begun((loaded.entry_id, "voice"), context=context)
     assert shown["step_id"] == "reconfigure"
     result = await _submit(hass, shown, {"voice": "mum", "speed": 0.9, "sampling": {}})
     assert result["reason"] == "reconfigure_successful"

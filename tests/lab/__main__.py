@@ -7,7 +7,7 @@ import wave
 from pathlib import Path
 
 from tests.lab.broker import provide_mosquitto
-from tests.lab.environments import home_assistant_python, kit_python
+from tests.lab.environments import home_assistant_python, kit_python, oldest_kit_python
 from tests.lab.ground import REPOSITORY, LabError, say
 from tests.lab.player import SAMPLE_RATE, provide_programs
 from tests.lab.word_errors import words, wrong_words
@@ -23,7 +23,9 @@ def main() -> None:
     demo = commands.add_parser("demo", help="let a real Home Assistant speak on a real player")
     demo.add_argument("text", nargs="?", default=_TEXT)
     demo.add_argument("--out", type=Path, default=Path("demo.wav"), help="where to keep the sound")
-    commands.add_parser("test", help="run the integration's types and unit tests")
+    test = commands.add_parser("test", help="run the integration's types and unit tests")
+    oldest = "run the unit tests in the oldest Home Assistant that it is for, 2025.6, instead"
+    test.add_argument("--oldest", action="store_true", help=oldest)
     python = commands.add_parser("python", help="print the path of an environment's interpreter")
     python.add_argument("environment", choices=("home", "kit"))
     choice = parser.parse_args()
@@ -37,7 +39,7 @@ def main() -> None:
             case "demo":
                 _demo(choice.text, choice.out)
             case "test":
-                sys.exit(_test())
+                sys.exit(_test_in_the_oldest() if choice.oldest else _test())
             case "python":
                 found = kit_python() if choice.environment == "kit" else home_assistant_python()
                 print(found)
@@ -56,6 +58,13 @@ def _test() -> int:
         if status := subprocess.run(command, cwd=REPOSITORY, check=False).returncode:
             return status
     return 0
+
+
+def _test_in_the_oldest() -> int:
+    """Unit tests, but for what only today's Home Assistant has."""
+    tests = [str(oldest_kit_python()), "-m", "pytest", "-c", "tests/gptsovits_tts/pytest.ini"]
+    tests += ["-q", "-m", "not newest", "tests/gptsovits_tts"]
+    return subprocess.run(tests, cwd=REPOSITORY, check=False).returncode
 
 
 def _demo(text: str, out: Path) -> None:

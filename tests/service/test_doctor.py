@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.pytest_plugin import AiohttpServer
 
 from service import doctor, house_checks, machine_checks
 from service.config import Settings
 from service.findings import Finding
-from tests.lab.broker import PASSWORD, USER, Broker
 from tests.lab.process import free_port
 from tests.service.conftest import StartService
 
 NVIDIA_SMI = """#!/bin/sh
-echo 'NVIDIA GeForce RTX 3060, 12288 MiB, {driver}'
+case "$1" in
+  *compute_cap*) echo 'NVIDIA GeForce RTX 3060, {capability}' ;;
+  *) echo 'NVIDIA GeForce RTX 3060, 12288 MiB, {driver}' ;;
+esac
 exit {status}
 """
 
@@ -34,11 +34,13 @@ def settings(tmp_path: Path) -> Settings:
 def nvidia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a program nvidia-smi on the path that says a driver, or fails."""
 
-    def install(driver: str = "580.95.05", status: int = 0, cuda: str = "") -> None:
+    def install(
+        driver: str = "580.95.05", status: int = 0, cuda: str = "", capability: str = "8.6"
+    ) -> None:
         folder = tmp_path / "bin"
         folder.mkdir()
         program = folder / "nvidia-smi"
-        program.write_text(NVIDIA_SMI.format(driver=driver, status=status))
+        program.write_text(NVIDIA_SMI.format(driver=driver, status=status, capability=capability))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         monkeypatch.setattr(machine_checks, "_initialise_cuda", lambda: cuda)
@@ -116,6 +118,46 @@ def test_tensorrt_is_loaded_in_a_process_of_its_own(
     assert said in found.message
 
 
+RTX = "__version__ = '1.7'\nclass ComputeCapability:\n    SM86 = 1\n    SM120 = 2\n"
+
+
+@pytest.mark.parametrize(
+    ("capability", "flavour", "kernels", "expected", "said"),
+    [
+        ("8.6", RTX, True, {"tensorrt_rtx": "ok", "kernels": "ok"}, "compiled for sm_75 to sm_120"),
+        ("12.0", RTX, True, {"tensorrt_rtx": "ok", "kernels": "ok"}, "1.7"),
+        ("9.0", RTX, True, {"tensorrt_rtx": "warn", "kernels": "ok"}, "not run on NVIDIA GeForce"),
+        ("9.0", "__version__ = '11'", True, {"tensorrt_rtx": "ok", "kernels": "ok"}, "11"),
+        ("8.6", RTX, False, {"tensorrt_rtx": "ok", "kernels": "warn"}, "not compiled: t2s_generic"),
+        ("6.1", RTX, True, {"tensorrt_rtx": "warn", "kernels": "fail"}, "is older than sm_75"),
+    ],
+)
+def test_what_a_card_needs_is_compared_with_what_is_there(
+    settings: Settings,
+    nvidia: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capability: str,
+    flavour: str,
+    kernels: bool,
+    expected: dict[str, str],
+    said: str,
+) -> None:
+    nvidia(capability=capability)
+    compiled = tmp_path / "compiled"
+    compiled.mkdir()
+    for name in [*machine_checks.FILES] * kernels:
+        (compiled / f"{name}.fatbin").touch()
+    monkeypatch.setattr(machine_checks, "COMPILED", compiled)
+    monkeypatch.setattr(machine_checks, "FLAVOURS", ("tensorrt_rtx",))
+    (tmp_path / "tensorrt_rtx.py").write_text(flavour)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    findings = machine_checks.tensorrt(settings)
+    assert states(findings) == expected
+    assert said in " ".join(each.message for each in findings)
+
+
 def test_a_card_without_tensorrt_asks_for_the_other_image(
     settings: Settings, nvidia: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,64 +215,20 @@ async def test_a_service_that_runs(start_service: StartService, tmp_path: Path) 
 def test_models(settings: Settings, tmp_path: Path) -> None:
     assert states(house_checks.model(settings)) == {"model": "warn"}
     (found,) = house_checks.model(Settings(data=tmp_path, model=str(tmp_path / "nowhere")))
+    assert (found.state, found.message) == ("fail", f"{tmp_path / 'nowhere'} is not there")
+
+
+def test_an_installed_model_is_named_by_its_id(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "family"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("{}")
+    (found,) = house_checks.model(Settings(data=tmp_path, model="family"))
     assert found.state == "fail"
+    assert found.message.startswith(f"{folder}: ")
 
 
 def test_voices_of_a_new_home(settings: Settings) -> None:
     assert states(house_checks.voices(settings)) == {"voices": "ok"}
-
-
-@pytest.mark.parametrize(
-    ("token", "path", "state", "advice"),
-    [
-        ("right", "", "ok", ""),
-        ("wrong", "", "fail", "long-lived token"),
-        ("right", "/elsewhere", "fail", "Home Assistant's address"),
-    ],
-)
-async def test_home_assistant(
-    aiohttp_server: AiohttpServer, token: str, path: str, state: str, advice: str
-) -> None:
-    async def api(request: web.Request) -> web.Response:
-        right = request.headers["Authorization"] == "Bearer right"
-        return web.json_response({}, status=200 if right else 401)
-
-    app = web.Application()
-    app.router.add_get("/api/", api)
-    url = str((await aiohttp_server(app)).make_url("")).rstrip("/")
-    here = Settings(home_assistant_url=url + path, home_assistant_token=token)
-    (found,) = await asyncio.to_thread(house_checks.home_assistant, here)
-    assert found.state == state
-    assert advice in found.advice
-
-
-def test_home_assistant_that_is_off() -> None:
-    here = Settings(home_assistant_url=f"http://127.0.0.1:{free_port()}")
-    assert states(house_checks.home_assistant(here)) == {"home assistant": "fail"}
-
-
-@pytest.mark.parametrize(
-    ("password", "state", "advice"), [(PASSWORD, "ok", ""), ("wrong", "fail", "mqtt_password")]
-)
-def test_mqtt(tmp_path: Path, password: str, state: str, advice: str) -> None:
-    broker = Broker(tmp_path, password=True)
-    try:
-        here = Settings(
-            mqtt_host="127.0.0.1",
-            mqtt_port=broker.port,
-            mqtt_username=USER,
-            mqtt_password=password,
-        )
-        (found,) = house_checks.mqtt(here)
-    finally:
-        broker.stop()
-    assert found.state == state
-    assert advice in found.advice
-
-
-def test_mqtt_that_is_off() -> None:
-    here = Settings(mqtt_host="127.0.0.1", mqtt_port=free_port())
-    assert states(house_checks.mqtt(here)) == {"mqtt": "fail"}
 
 
 def test_a_check_that_breaks_leaves_the_others(

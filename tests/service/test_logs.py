@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engines.errors import DeviceError
 from service import logs
 from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
 
@@ -224,3 +225,25 @@ def test_libraries_are_not_asked_for_everything(log: Log) -> None:
     logging.getLogger("some.library").debug("quotes what it reads")
     logging.getLogger("aiohttp.access").info("GET /tts?text=...")
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, DeviceError])
+async def test_what_is_announced_is_not_shown_in_health(
+    start_service: StartService,
+    synthesizer: FakeSynthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+) -> None:
+    def careless(utterance: Any, cancelled: Any) -> Iterator[Any]:
+        raise error(f"cannot say {utterance.text!r} or {json.dumps(utterance.text)}")
+        yield
+
+    service = await start_service()
+    monkeypatch.setattr(synthesizer, "speak", careless)
+    async with service.post(input=SECRET) as response:
+        assert response.status == 500
+    async with service.session.get(f"{service.url}/health") as response:
+        told = await response.json()
+    assert told["status"] == "degraded"
+    assert told["reason"].startswith(("failed: RuntimeError", "device_failed: cannot say"))
+    assert not [word for word in ("Grandma", "medicine", "drawer") if word in json.dumps(told)]

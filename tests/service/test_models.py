@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from engines.errors import CheckpointError
 from service import durable
 from service.installed_model import ABOUT, about_file
 from service.model_errors import (
@@ -147,8 +146,9 @@ def test_the_setting_may_be_a_folder_or_an_id(
     with pytest.raises(ModelFixed):
         changed.delete("old")
     assert {model.id for model in ModelStore(two.folder).all()} == {"old", "new"}
-    with pytest.raises(CheckpointError):
-        ModelStore(two.folder, str(tmp_path / "nowhere"))
+    nowhere = ModelStore(two.folder, str(tmp_path / "nowhere"))
+    assert nowhere.traffic.weights == {"old": 1.0}
+    assert "has no model.json" in (nowhere.failure or "")
 
 
 def test_another_process_sees_and_leaves_the_traffic(

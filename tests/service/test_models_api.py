@@ -401,7 +401,7 @@ async def test_memory_holds_so_many_and_lets_go_of_the_idle(
     assert (await home.say("Three.", model="c"))[2] == "c"
     assert await states() == "ac"
     assert (await home.ask("POST", "/v1/models/c/unload"))[1]["state"] == "unloaded"
-    later = home.fleet._rungs["a"].used + 601
+    later = home.fleet._rungs["a"][0].used + 601
     monkeypatch.setattr("service.model_fleet.monotonic", lambda: later)
     await asyncio.to_thread(home.fleet.look)
     monkeypatch.undo()

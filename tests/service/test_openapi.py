@@ -22,8 +22,12 @@ from service.upstream_fields import FIELDS
 from service.voice_forms import CHANGE, CHECK, ENROL, RERECORD, STYLE
 from tests.service.conftest import FakeSynthesizer, StartService
 
-BARE = {("POST", f"/v1/models/{{id}}/{verb}") for verb in ("promote", "rollback", "unload")}
-SOUND = ("voice", "language", "speed", "seed", "top_k", "pause", "lead_in", "chime", "style")
+BARE_VERBS = ("promote", "rollback", "unload", "build")
+BARE = {("POST", f"/v1/models/{{id}}/{verb}") for verb in BARE_VERBS}
+SOUND = (
+    *("voice", "language", "speed", "seed", "top_k", "pause", "lead_in", "chime", "style"),
+    "normalize",
+)
 
 
 def routes(app: web.Application) -> Iterator[tuple[str, str]]:

@@ -82,3 +82,29 @@ async def test_a_batch_that_never_was_is_not_found(start_service: StartService) 
             404,
             "batch_not_found",
         )
+
+
+async def test_what_the_disk_does_not_take_is_not_done(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    service = await start_service()
+    monkeypatch.setattr("service.cache.soundfile.write", full)
+    _, batch = await prerender(service, texts=["Dinner is ready."])
+    state = await finished(service, batch["id"])
+    assert (state["done"], [each["code"] for each in state["failed"]]) == (0, ["storage_failed"])
+    monkeypatch.undo()
+    _, batch = await prerender(service, texts=["Dinner is ready."])
+    assert (await finished(service, batch["id"]))["done"] == 1
+
+
+async def test_what_somebody_else_said_is_not_done(
+    start_service: StartService, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await start_service()
+    monkeypatch.setattr(synthesizer, "name", "stand-in")
+    _, batch = await prerender(service, texts=["Dinner is ready."])
+    state = await finished(service, batch["id"])
+    assert (state["done"], [each["code"] for each in state["failed"]]) == (0, ["not_kept"])

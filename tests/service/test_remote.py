@@ -8,8 +8,9 @@ import json
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -64,6 +65,9 @@ class MadeUpBox:
             return web.json_response({}, status=401)
         return web.json_response({"voices": self.voices})
 
+    async def list_models(self, request: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "theirs"}]})
+
     async def speak(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
         self.headers.append(dict(request.headers))
@@ -91,6 +95,7 @@ async def box() -> AsyncIterator[MadeUpBox]:
         [
             web.get("/health", box.health),
             web.get("/v1/voices", box.list_voices),
+            web.get("/v1/models", box.list_models),
             web.post("/v1/audio/speech", box.speak),
         ]
     )
@@ -138,10 +143,13 @@ async def test_the_box_speaks_the_voices_it_has(rung: RemoteRung, box: MadeUpBox
 async def test_the_way_of_drawing_and_the_style_are_handed_on(
     rung: RemoteRung, box: MadeUpBox
 ) -> None:
-    drawn = Utterance("Hello.", "mum", "en", sampling=Sampling(seed=7, top_k=3), style="happy")
+    manner: dict[str, Any] = {"style": "happy", "normalize": "exact"}
+    drawn = Utterance("Hello.", "mum", "en", sampling=Sampling(seed=7, top_k=3), **manner)
     await asyncio.to_thread(said, rung, drawn)
-    assert {"seed": 7, "top_k": 3, "style": "happy"}.items() <= box.asked[0].items()
+    assert {"seed": 7, "top_k": 3, **manner}.items() <= box.asked[0].items()
     assert not {"top_p", "temperature"} & box.asked[0].keys()
+    await asyncio.to_thread(said, rung, Utterance("Hello.", "mum", "en"))
+    assert not {"style", "normalize"} & box.asked[1].keys()
 
 
 async def test_no_more_is_asked_of_the_box_than_the_request_allows(
@@ -349,3 +357,24 @@ async def test_two_boxes_that_name_each_other_do_not_go_round(
 
 def test_the_header_is_the_documented_one() -> None:
     assert RELAYED == "X-Speech-Relayed"
+
+
+@pytest.mark.parametrize(
+    ("named", "speaks", "asked"),
+    [("", True, None), ("theirs", True, "theirs"), ("ours", False, None)],
+)
+async def test_a_model_that_the_box_has_is_asked_for_there(
+    box: MadeUpBox, rung: RemoteRung, named: str, speaks: bool, asked: str | None
+) -> None:
+    wanted = replace(MUM, named=named)
+    assert rung.speaks(wanted) is speaks
+    await asyncio.to_thread(said, rung, replace(MUM, named=asked or ""))
+    assert box.asked[-1].get("model") == asked
+
+
+async def test_the_box_and_its_models_are_remembered(
+    box: MadeUpBox, rung: RemoteRung, tmp_path: Path
+) -> None:
+    again = RemoteRung(box.url, "secret", tmp_path / "memory.json")
+    assert again.has_model("theirs")
+    assert not again.has_model("ours")

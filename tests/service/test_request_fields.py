@@ -122,6 +122,15 @@ async def test_the_cache_speaks_with_any_chime(start_service: StartService) -> N
     assert len(service.synthesizer.said) == 2
 
 
+async def test_how_a_text_is_read_reaches_the_voice_and_is_kept_apart(
+    start_service: StartService,
+) -> None:
+    service = await start_service()
+    for how in ({}, {"normalize": "exact"}, {"normalize": "speakable"}, {"normalize": "exact"}):
+        await sound(service, input="It is 4 °C.", **how)
+    assert [each.normalize for each in service.synthesizer.said] == ["speakable", "exact"]
+
+
 async def test_a_chime_is_as_loud_as_the_voice_was(
     start_service: StartService, synthesizer: FakeSynthesizer
 ) -> None:
@@ -156,6 +165,7 @@ async def test_own_chimes_are_listed_and_played(
         *[("lead_in", value, [0, 5.0]) for value in (-0.1, 5.1, float("inf"))],
         *[("chime", value, None) for value in ("", "../ding", "ding\n", 7)],
         *[("style", value, 30) for value in ("", "a" * 31, 7)],
+        *[("normalize", value, ["speakable", "exact"]) for value in ("", "off", False)],
     ],
 )
 async def test_a_wrong_value_is_refused_by_name_with_its_limit(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from service.upstream_api import wav_header
+from service.speech import Speech, SpeechRequest
+from service.upstream_api import UpstreamApi, wav_header
 from service.upstream_fields import reference_names
 from tests.service.conftest import (
     CHUNK_SECONDS,
@@ -278,3 +280,63 @@ def test_what_a_reference_may_mean(reference: str, names: list[str]) -> None:
 
 def test_the_header_of_a_stream_is_upstreams() -> None:
     assert wav_header(32_000, 0) == STREAM_HEADER
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models are installed, as far as this door can see."""
+    made = [SimpleNamespace(id="mum", name="Mum's model"), SimpleNamespace(id="dad-2", name="dad")]
+    monkeypatch.setattr(
+        "service.http_api.UpstreamApi",
+        lambda speech, voices, models, rate: UpstreamApi(speech, voices, lambda: made, rate),
+    )
+
+
+async def weights(service: RunningService, half: str, path: str) -> tuple[int, dict[str, Any]]:
+    query = {"weights_path": path} if path else {}
+    async with service.session.get(f"{service.url}/set_{half}_weights", params=query) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize(
+    ("half", "path", "model"),
+    [
+        ("gpt", "GPT_weights_v2/mum-e15.ckpt", "mum"),
+        ("sovits", "SoVITS_weights_v2\\mum_e8_s96.pth", "mum"),
+        ("sovits", "D:/models/dad_e8_s96_l32.pth", "dad-2"),
+        ("gpt", "Mum's model", "mum"),
+    ],
+)
+async def test_weights_that_are_set_are_an_installed_model(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, half: str, path: str, model: str
+) -> None:
+    service = await start_service()
+    asked: list[str | None] = []
+    say = Speech.say
+
+    def noted(self: Speech, request: SpeechRequest) -> Any:
+        asked.append(request.model)
+        return say(self, replace(request, model=None))
+
+    monkeypatch.setattr(Speech, "say", noted)
+    await post(service, NEEDED)
+    assert await weights(service, half, path) == (200, {"message": "success"})
+    await post(service, NEEDED)
+    assert asked == [None, model]
+
+
+@pytest.mark.usefixtures("models")
+@pytest.mark.parametrize("half", ["gpt", "sovits"])
+async def test_weights_that_are_nowhere_are_refused_in_upstreams_words(
+    start_service: StartService, half: str
+) -> None:
+    service = await start_service()
+    assert await weights(service, half, "") == (400, {"message": f"{half} weight path is required"})
+    status, told = await weights(service, half, "../../etc/passwd")
+    assert (status, told["message"]) == (400, f"change {half} weight failed")
+    assert told["Exception"] == "no installed model is called 'passwd'; installed: mum, dad-2"
+    strange = {"Origin": "http://elsewhere.example"}
+    url = f"{service.url}/set_{half}_weights?weights_path=mum"
+    async with service.session.get(url, headers=strange) as response:
+        assert response.status == 403

@@ -67,14 +67,13 @@ NO_CARD = pytest.mark.skipif(not card_is_here(), reason="needs an NVIDIA card")
 )
 def backend(
     request: pytest.FixtureRequest,
-    tiny_files: CheckpointFiles,
     tiny_model: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Backend:
     engines = tmp_path_factory.mktemp("engines")
     bindings = Bindings()
     makers = {
-        "torch": lambda: open_backend("torch", tiny_files),
+        "torch": lambda: open_backend("torch", request.getfixturevalue("tiny_files")),
         "onnxruntime": lambda: open_backend("onnxruntime", tiny_model),
         # TensorRT's session with a stand-in for the card, and with a card.
         "paper": lambda: TensorRTBackend(

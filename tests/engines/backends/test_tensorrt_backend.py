@@ -108,6 +108,18 @@ def test_nothing_is_allocated_once_it_is_warm(backend: TensorRTBackend) -> None:
     assert backend.device.cuda.live == before
 
 
+def test_sentences_of_all_lengths_share_their_buffers(backend: TensorRTBackend) -> None:
+    session, feeds = backend.load("vits_flow"), given(backend, "vits_flow")
+    long = np.zeros((1, backend.model.latent, 4000), np.float32)
+    sizes = []
+    for frames in range(2000, 4000, 25):
+        session.run({**feeds, "latent": long[:, :, :frames].copy()})
+        gc.collect()
+        sizes.append(len(backend.device.cuda.live))
+    # One octave of lengths, eighty of them: eight sizes for the input and the output.
+    assert sizes[-1] - sizes[0] <= 18
+
+
 def test_a_fed_cache_is_left_alone_unless_it_is_kept_again(backend: TensorRTBackend) -> None:
     session, feeds = backend.load("t2s_prefill"), given(backend, "t2s_prefill", 1)
     kept = session.run(feeds, keep=("keys", "values"))
@@ -211,6 +223,25 @@ def test_an_engine_that_the_card_refuses_is_built_anew(tiny_model: Path, tmp_pat
     assert EngineStore(tmp_path).read(key, "sm86") != b"foreign"
 
 
+def test_an_engine_that_is_missing_is_built_with_a_bar(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def compiled(self: Any, graph: bytes, *rest: Any) -> Any:
+        for done in (1, 2):
+            rest[-1](done, 2)
+        return graph, b""
+
+    monkeypatch.setattr(Paper, "compile", compiled)
+    backend = opened(tiny_model, tmp_path)
+    for _ in range(2):
+        assert isinstance(backend.load("vits_flow"), TensorRTSession)
+    shown = [line.split("] ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert shown == [f"{done}/2 building the engine of vits_flow" for done in (1, 2)]
+
+
 def test_a_graph_without_an_engine_speaks_on_the_cpu(
     tiny_model: Path,
     tmp_path: Path,
@@ -241,8 +272,16 @@ def test_another_model_size_draws_its_tokens_elsewhere(
     tiny_model: Path, engines: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "t2s_generic.fatbin").write_bytes(b"")
-    assert opened(tiny_model, engines, kernels=tmp_path).open_decoder(1) is None
-    assert opened(tiny_model, engines, kernels=tmp_path / "none").open_decoder(1) is None
+    half = {"precision": "fp16", "trt": Paper(Bindings())}
+    assert opened(tiny_model, engines, kernels=tmp_path, **half).open_decoder(1) is None
+    assert opened(tiny_model, engines, kernels=tmp_path / "none", **half).open_decoder(1) is None
+
+
+def test_float32_is_not_drawn_by_kernels_that_read_float16(
+    tiny_model: Path, engines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TensorRTBackend, "_packed", lambda self: pytest.fail("they were asked"))
+    assert opened(tiny_model, engines).open_decoder(1) is None
 
 
 def test_refusals(tiny_files: CheckpointFiles, backend: TensorRTBackend) -> None:

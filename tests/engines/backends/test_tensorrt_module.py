@@ -106,6 +106,10 @@ class Release:
         self.created = self.shapes = None
         self.layers = [Layer("SOFTMAX", "float32"), Layer("CONVOLUTION", "float16")]
         self.engine, self.parses = engine, parses
+        self.preview: list[str] = []
+        self.PreviewFeature = SimpleNamespace(
+            **({} if typed else {"PROFILE_SHARING_0806": "shared"})
+        )
 
     def Builder(self, logger: Any) -> Any:
         def build(*_: Any) -> bytes | None:
@@ -133,6 +137,7 @@ class Release:
             set_flag=self.flags.add,
             clear_flag=self.flags.discard,
             add_optimization_profile=lambda profile: None,
+            set_preview_feature=lambda feature, on: self.preview.append(feature),
             create_timing_cache=lambda content: SimpleNamespace(serialize=lambda: b"times"),
             set_timing_cache=lambda cache, ignore: True,
         )
@@ -172,6 +177,13 @@ def test_each_release_gets_its_flags(typed: bool, precision: str, flags: set[Fla
     assert release.flags == flags
     assert release.created == (2 if typed else 1)
     assert release.shapes == ("x", (1, 1), (1, 5), (1, 9))
+
+
+@pytest.mark.parametrize(("typed", "preview"), [(True, []), (False, ["shared"])])
+def test_one_engine_serves_many_sessions(typed: bool, preview: list[str]) -> None:
+    release = Release(typed)
+    TensorRT("tensorrt", release).compile(b"graph", PROFILE, "fp16")
+    assert release.preview == preview
 
 
 def test_an_old_release_keeps_a_softmax_in_float32() -> None:

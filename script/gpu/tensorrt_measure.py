@@ -1,0 +1,290 @@
+"""A model by TensorRT, against what PyTorch said: `tensorrt_measure.py ROOT MODEL --json FILE`.
+
+Checks and columns come in the order of their worth and stop at --seconds; each figure is printed
+and written when it is known, and a part that fails is a figure too. `--stand-in` computes the
+engines by ONNX Runtime in the host's memory: so the script itself can be tried without a card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tensorrt_job import GREEDY_SLOTS, SPOKEN, greedy_tokens, sentence, utterance_of
+
+from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
+from engines.backends.tensorrt_backend import TensorRTBackend
+from engines.bench import Figures, measure
+from engines.bert_features import BertFeatures
+from engines.calibrate import spectral_distance
+from engines.decoders import Streaming, VitsDecoder
+from engines.errors import DeviceError, OutOfMemoryError
+from engines.prompt import VoicePrompt
+from engines.sampling import SamplingParams
+from engines.semantic import open_decoder
+from engines.synthesizer import Synthesizer
+from engines.text.types import PhonemizedText, Run
+from engines.token_drift import compare_logits, record_logits
+
+STARTED = time.monotonic()
+ROWS = {
+    "first_audio_ms": "first audio (25 tokens), ms",
+    "prefill_ms": "prefill, ms",
+    "token_ms": "a token at batch 1, ms",
+    "batch_step_ms": "a step at batch 8, ms",
+    "sovits_ms": "SoVITS of 100 tokens, ms",
+    "sentence_ms": "sentence of 4 s, ms",
+    "rtf": "real-time factor",
+    "gpu_mib": "card in use, MiB",
+}
+
+
+class Report:
+    """Figures as they come."""
+
+    def __init__(self, path: Path | None, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
+        self.figures: dict[str, Any] = {}
+
+    def note(self, name: str, value: Any) -> None:
+        """Print a figure and keep it."""
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        print(f"[{time.monotonic() - STARTED:6.1f} s] {name:<44} {shown}", flush=True)
+        self.figures[name] = value
+        if self.path is not None:
+            self.path.write_text(json.dumps(self.figures, indent=1) + "\n")
+
+    def part(self, name: str, work: Callable[[], None]) -> None:
+        """Do a part, if there is time."""
+        if time.monotonic() - STARTED > self.seconds:
+            self.note(name, "not run: out of time")
+            return
+        try:
+            work()
+        except Exception as error:
+            self.note(name, f"FAILED {type(error).__name__}: {error}")
+
+
+class Measurement:
+    """One model in the precisions that there are.
+
+    Args:
+        given: the command's arguments.
+        report: takes the figures.
+    """
+
+    def __init__(self, given: argparse.Namespace, report: Report) -> None:
+        self.model, self.kernels = given.root / "models" / given.model, given.root / "kernels"
+        kept = given.root / "reference" / given.model
+        self.voice = VoicePrompt.load(kept / "voice.npz")
+        self.reference = dict(np.load(kept / "reference.npz"))
+        self.torch = Figures(**json.loads((kept / "torch.json").read_text()))
+        self.given, self.report = given, report
+
+    def backend(self, precision: Any, kernels: bool = True) -> TensorRTBackend:
+        """TensorRT, or what stands in for it."""
+        folder = self.kernels if kernels else self.kernels / "none"
+        if not self.given.stand_in:
+            return TensorRTBackend(self.model, precision, kernels=folder)
+        from tests.engines.backends.card import Bindings, Paper, PyCuda
+
+        bindings, cuda = Bindings(), PyCuda()
+        cuda.capacity = 1 << 34
+        paper = self.given.root / "paper"
+        return TensorRTBackend(
+            self.model, precision, paper, folder, Paper(bindings), (cuda, bindings)
+        )
+
+    def equal(self, precision: str) -> None:
+        """Tokens and sounds against PyTorch's, by engines alone."""
+        backend = self.backend(precision, kernels=False)
+        note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
+        decoder = VitsDecoder(backend)
+        sounds = self.reference["sounds"]
+        made = [
+            decoder.whole(*utterance_of(backend.model, self.voice, seed)) for seed in range(SPOKEN)
+        ]
+        errors = [np.abs(a - b).max() / np.abs(a).max() for a, b in zip(sounds, made, strict=True)]
+        note("sound, largest error of the largest sample", float(max(errors)))
+        distances = [spectral_distance(a, b) for a, b in zip(sounds, made, strict=True)]
+        note("sound, spectral distance, dB", float(np.mean(distances)))
+        logits, _ = record_logits(backend, self.reference["tokens"])
+        drift = compare_logits(self.reference["logits"], logits)
+        note("likeliest token the same, same history", drift.agreement)
+        note("tokens drawn differently at best", drift.variation)
+        note("logits, error of their deviation", drift.error)
+        tokens = greedy_tokens(backend, GREEDY_SLOTS)
+        self._compare(f"{precision}: greedy sentences identical", tokens)
+        backend.close()
+
+    def kernels_equal(self) -> None:
+        """The same for tokens drawn by our kernels."""
+        backend = self.backend("fp16")
+        decoder = open_decoder(backend, GREEDY_SLOTS)
+        self.report.note("fp16: tokens are drawn by", type(decoder).__name__)
+        tokens = greedy_tokens(backend, GREEDY_SLOTS, decoder)
+        self._compare("fp16 with kernels: greedy sentences identical", tokens)
+        backend.close()
+
+    def _compare(self, name: str, tokens: Any) -> None:
+        same = (tokens == self.reference["greedy"]).all(axis=1)
+        before = (tokens == self.reference["greedy"]).cumprod(axis=1).mean()
+        self.report.note(name, f"{same.sum()} of {len(same)}")
+        self.report.note(f"{name}, share before a first difference", float(before))
+
+    def table(self) -> None:
+        """Columns in turns, beside PyTorch's own of the same minutes on the same card."""
+        columns: dict[str, Any] = {
+            "ONNX Runtime CPU": lambda: OnnxRuntimeBackend(self.model, self.given.threads),
+            "TensorRT FP32": lambda: self.backend("fp32"),
+            "TensorRT FP16, engines alone": lambda: self.backend("fp16", kernels=False),
+            "TensorRT FP16, our kernels": lambda: self.backend("fp16"),
+        }
+        found = [self.torch]
+        # The card's memory is of one column at a time.
+        for name, make in columns.items():
+            backend = make()
+            runs = self.given.runs if name.startswith("TensorRT") else 2
+            found += measure({name: backend}, runs)
+            backend.close()
+            self.report.note(name, json.dumps(found[-1].summary()))
+        print(_markdown(self.given.model, found), flush=True)
+        self.report.figures["table"] = {each.name: each.summary() for each in found}
+        self.report.note("markdown", _markdown(self.given.model, found))
+
+    def first_audio(self) -> None:
+        """Wall clock to the first 25 tokens' sound, and to a stream's short first piece."""
+        backend = self.backend("fp16")
+        decoder, vits = open_decoder(backend), VitsDecoder(backend)
+
+        def opening(tokens: int) -> None:
+            _, utterance = utterance_of(backend.model, self.voice, 1)
+            stream = decoder.admit(sentence(backend.model, 1))
+            while len(stream.tokens) < tokens and not stream.finished:
+                decoder.step()
+            vits.whole(np.array(stream.tokens[:tokens]), utterance)
+            decoder.drop(stream)
+
+        for tokens in (25, 12):
+            took = _median(lambda tokens=tokens: opening(tokens), self.given.runs)  # type: ignore[misc]
+            self.report.note(f"fp16: sound of {tokens} tokens, wall clock, ms", took)
+        speaker = self._speaker(backend)
+        for name, streaming in (("whole", None), ("eager", Streaming(eager=True))):
+            firsts = [self._first(speaker, number, streaming) for number in range(self.given.runs)]
+            self.report.note(f"fp16: first piece, {name}, ms", float(np.median(firsts)))
+        backend.close()
+
+    def endurance(self) -> None:
+        """Many sentences: memory stays flat; no memory is a typed error, and the next one works."""
+        backend = self.backend("fp16")
+        speaker, marks = self._speaker(backend), []
+        for number in range(self.given.sentences + 1):
+            if number % max(self.given.sentences // 10, 1) == 0:
+                marks.append((number, _resident(), backend.device.used / 2**20))
+            self._first(speaker, number, Streaming(eager=True), to_the_end=True)
+        self.report.note("soak: sentences, process MiB, card MiB", marks)
+        try:
+            backend.device.allocate(1 << 45)
+            self.report.note("more memory than there is", "was given?")
+        except OutOfMemoryError as error:
+            self.report.note("more memory than there is", f"{error.code}, sticky {error.sticky}")
+        self._first(speaker, 1, None, to_the_end=True)
+        self.report.note("the sentence after it", "spoken")
+        backend.close()
+
+    def lose(self) -> None:
+        """An illegal address must say that the process has to be started anew."""
+        from engines.backends.stream_driver import StreamDriver
+
+        backend = self.backend("fp16")
+        driver = StreamDriver(backend.device, backend.device.stream(), self.kernels)
+        bad = [np.uint64(64)] * 4 + [np.int32(0), np.int32(1), np.int32(0), np.int32(512)]
+        try:
+            driver.launch("t2s_draw", (1, 1), 256, 0, bad)
+            driver.stream.synchronize()
+            self.report.note("an illegal address", "was not noticed?")
+        except DeviceError as error:
+            self.report.note("an illegal address", f"{error.code}, sticky {error.sticky}: {error}")
+
+    def _speaker(self, backend: TensorRTBackend) -> Synthesizer:
+        return Synthesizer(backend, BertFeatures(backend, self.model / "none"))
+
+    def _first(
+        self, speaker: Synthesizer, number: int, streaming: Any, to_the_end: bool = False
+    ) -> float:
+        ids = np.random.default_rng(number).integers(1, speaker.model.phones, 3 + number % 5)
+        said = PhonemizedText(
+            "x", "en", tuple(ids.tolist()), (Run("en", "x", ("AH0",) * len(ids)),)
+        )
+        begun = time.perf_counter()
+        chunks = speaker.speak([said], self.voice, SamplingParams(seed=number), streaming=streaming)
+        next(chunks)
+        took = 1e3 * (time.perf_counter() - begun)
+        if to_the_end:
+            for _ in chunks:
+                pass
+        chunks.close()  # type: ignore[attr-defined]
+        return took
+
+
+def _median(work: Callable[[], None], runs: int) -> float:
+    times = []
+    for _ in range(runs + 2):
+        begun = time.perf_counter()
+        work()
+        times.append(1e3 * (time.perf_counter() - begun))
+    return float(np.median(times[2:]))
+
+
+def _resident() -> float:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * 4096 / 2**20
+
+
+def _markdown(model: str, columns: list[Figures]) -> str:
+    table = {each.name: each.summary() for each in columns}
+    base = table[columns[0].name]["sentence_ms"]
+    lines = [f"| {model} | " + " | ".join(table) + " |", "|---" * (1 + len(table)) + "|"]
+    for key, label in ROWS.items():
+        cells = (f"{row[key]:.2f}" if key in row else "" for row in table.values())
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    ratios = (f"{base / row['sentence_ms']:.1f}×" for row in table.values())
+    return "\n".join([*lines, "| against PyTorch eager | " + " | ".join(ratios) + " |"])
+
+
+def main() -> int:
+    """Measure everything that time allows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--sentences", type=int, default=2000)
+    parser.add_argument("--stand-in", action="store_true")
+    parser.add_argument("--lose", action="store_true", help="lose the card, and nothing else")
+    given = parser.parse_args()
+    measurement = Measurement(given, report := Report(given.json, given.seconds))
+    if given.lose:
+        report.part("a lost card", measurement.lose)
+        return 0
+    report.part("fp32", lambda: measurement.equal("fp32"))
+    report.part("table", measurement.table)
+    report.part("fp16", lambda: measurement.equal("fp16"))
+    report.part("kernels", measurement.kernels_equal)
+    report.part("first audio", measurement.first_audio)
+    report.part("endurance", measurement.endurance)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
