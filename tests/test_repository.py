@@ -94,7 +94,7 @@ def test_there_is_one_version_number() -> None:
     palette = json.loads(
         (ROOT / "node-red-contrib-gptsovits/package.json").read_text(encoding="utf-8")
     )
-    changelog = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    changelog = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert changelog is not None
     assert {
         project.group(1),
