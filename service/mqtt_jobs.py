@@ -6,11 +6,12 @@ that a message delivered again, by a broker that missed the acknowledgement, is 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -137,12 +138,8 @@ class JobStore:
 
     def begin(self, job: StoredJob) -> int:
         """Note that speaking begins; returns how often it has begun without an end."""
-        # It must survive the end of the process, not of the power: no waiting for the disk.
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        try:
+        with self._unhurried():
             self._db.execute("UPDATE job SET attempts = attempts + 1 WHERE id = ?", (job.id,))
-        finally:
-            self._db.execute("PRAGMA synchronous=FULL")
         job.attempts += 1
         return job.attempts
 
@@ -160,9 +157,11 @@ class JobStore:
 
     def delivered(self, ids: Iterable[str]) -> None:
         """Note that the broker has these answers."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("UPDATE job SET delivered = 1 WHERE id = ?", [(each,) for each in ids])
-        self._db.execute("COMMIT")
+        with self._unhurried():
+            self._db.execute("BEGIN IMMEDIATE")
+            rows = [(each,) for each in ids]
+            self._db.executemany("UPDATE job SET delivered = 1 WHERE id = ?", rows)
+            self._db.execute("COMMIT")
 
     def open_jobs(self) -> list[StoredJob]:
         """What has no answer yet, the oldest first."""
@@ -193,6 +192,15 @@ class JobStore:
         """A choice that was kept."""
         row = self._db.execute("SELECT value FROM choice WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
+
+    @contextlib.contextmanager
+    def _unhurried(self) -> Iterator[None]:
+        """For what must survive the end of the process, not of the power: no wait for the disk."""
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._db.execute("PRAGMA synchronous=FULL")
 
     def _select(self, where: str, *values: object) -> list[StoredJob]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM job WHERE {where}", values).fetchall()

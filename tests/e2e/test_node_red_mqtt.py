@@ -1,5 +1,6 @@
 """The speak node and the service's MQTT door, with a real broker between them."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.broker import Broker, provide_mosquitto
-from tests.lab.node_red import NodeRed, ears
+from tests.lab.node_red import LANES, PALETTE, NodeRed, ears
 from tests.lab.speech_service import SpeechService
 
 pytestmark = pytest.mark.slow
@@ -81,3 +82,29 @@ def test_many_all_leave_once_though_the_broker_is_killed(house: NodeRed, broker:
 
 def _out(house: NodeRed) -> int:
     return len(house.kept("said")) + len(house.kept("failed"))
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_the_core_nodes_do_without_ours(
+    tmp_path: Path, broker: Broker, service: SpeechService, lane: str
+) -> None:
+    text = (PALETTE / "examples" / "core-mqtt-only.json").read_text()
+    flow = json.loads(text.replace("homeassistant.local", "127.0.0.1"))
+    named = {(each["type"], each.get("name")): each for each in flow}
+    named["mqtt-broker", ""]["port"] = str(broker.port)
+    for outcome in ("said", "failed"):
+        named["mqtt in", outcome]["wires"] = [[outcome]]
+    tab = next(each["id"] for each in flow if each["type"] == "tab")
+    with NodeRed(tmp_path / "node-red", lane=lane) as node_red:
+        node_red.deploy([*flow, *ears(tab, "said", "failed")])
+        # What was said before it listens is not heard.
+        log = broker.folder / "mosquitto.log"
+        told = "Sending SUBACK to nodered"
+        node_red.wait_for("ears", lambda: log.read_text().count(told) >= 2, 60)
+        for button, count in (("only text", 1), ("with fields", 2)):
+            node_red.inject(named["inject", button]["id"])
+            node_red.wait_for("answer", lambda n=count: len(node_red.kept("said")) == n, 60)
+        said = [each["payload"] for each in node_red.kept("said")]
+        assert all(each["seconds"] > 0.5 for each in said)
+        assert [each["url"].startswith(service.url) for each in said] == [True, True]
+        assert node_red.kept("failed") == []

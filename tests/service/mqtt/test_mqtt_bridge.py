@@ -178,6 +178,22 @@ async def test_retained_requests_are_not_said(start_house: StartHouse, visitor: 
     assert [each.text for each in house.synthesizer.said] == ["One."]
 
 
+async def test_a_retained_request_is_said_once_by_who_hears_it_live(
+    start_house: StartHouse, visitor: Visitor, synthesizer: FakeSynthesizer
+) -> None:
+    house = await start_house()
+    visitor.publish(SAY, "Live.", retain=True)
+    await answers(visitor, 1)
+    assert [each.text for each in synthesizer.said] == ["Live."]
+    await house.stop()
+    visitor.publish(SAY, "While away.", retain=True)
+    synthesizer.said.clear()
+    await start_house()
+    visitor.publish(SAY, "Last.")
+    await eventually(lambda: "Last." in [each.text for each in synthesizer.said])
+    assert [each.text for each in synthesizer.said] == ["While away.", "Last."]
+
+
 async def test_alerts_go_first_and_what_waits_too_long_expires(
     start_house: StartHouse, visitor: Visitor, synthesizer: FakeSynthesizer
 ) -> None:

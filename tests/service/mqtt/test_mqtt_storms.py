@@ -128,6 +128,46 @@ async def test_a_broker_that_restarts(
     }
 
 
+async def test_requests_without_an_id_outlive_a_killed_broker(
+    broker: Broker, start_house: StartHouse, synthesizer: FakeSynthesizer
+) -> None:
+    await start_house()
+    with Visitor(broker.port, name="patient", session=True) as patient:
+        synthesizer.gate.clear()
+        for number in range(20):
+            patient.publish(SAY, f"Number {number}.")
+        assert await asyncio.to_thread(synthesizer.waiting.wait, 60)
+        await asyncio.sleep(1.2)  # so that what the broker holds is on its disk
+        await asyncio.to_thread(broker.kill)
+        await asyncio.to_thread(broker.start)
+        synthesizer.gate.set()
+        await eventually(lambda: len(set(patient.answered())) >= 20)
+        patient.publish(SAY, "Last.")
+        await eventually(lambda: len(set(patient.answered())) >= 21)
+    wanted = [*(f"Number {number}." for number in range(20)), "Last."]
+    assert Counter(each.text for each in synthesizer.said) == dict.fromkeys(wanted, 1)
+
+
+async def test_the_disk_fills_while_a_request_waits(
+    visitor: Visitor,
+    start_house: StartHouse,
+    synthesizer: FakeSynthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await start_house()
+    synthesizer.gate.clear()
+    visitor.say(text="One.", id="one")
+    visitor.say(text="Two.", id="two")
+    assert await asyncio.to_thread(synthesizer.waiting.wait, 60)
+    for each in ("begin", "end"):
+        monkeypatch.setattr(f"service.mqtt_jobs.JobStore.{each}", _full)
+    synthesizer.gate.set()
+    first, second = await answers(visitor, 2)
+    assert (first["id"], second["id"]) == ("one", "two")
+    assert "url" in first
+    assert second["code"] == "service_error"
+
+
 async def test_a_broker_that_freezes(
     broker: Broker, visitor: Visitor, start_house: StartHouse, synthesizer: FakeSynthesizer
 ) -> None:
