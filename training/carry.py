@@ -19,7 +19,7 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 _HIBARI = ("hibari/dsp.py", "hibari/assets/hibari.onnx", "hibari/assets/vocab.json")
-_CODE = ("engines/**/*.py", "engines/text/data/symbols.json", "training/*.py")
+_CODE = ("engines/**/*.py", "engines/text/data/symbols.json", "training/*.py", "training/words.txt")
 _READINGS = 4000
 
 
