@@ -131,9 +131,11 @@ class Piece:
         self.step, self.minutes_before = state["step"], state["minutes"]
         self._started, self._limit = time.monotonic(), self._limit - 60 * self._spent()
         for name, network in self.networks.items():
-            network.load_state_dict(state["networks"][name])
+            if name in state["networks"]:  # else it begins anew
+                network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
-            _expand(optimizer, state["optimizers"][name])
+            if name in state["optimizers"]:
+                _expand(optimizer, state["optimizers"][name])
 
     def _spent(self) -> float:
         return (time.monotonic() - self._started) / 60

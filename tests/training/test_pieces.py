@@ -83,3 +83,22 @@ def test_it_ends_in_time_or_after_its_steps(
     while piece.running:
         piece.note({})
     assert piece.step == wanted
+
+
+def test_a_network_that_the_checkpoint_lacks_begins_anew(tmp_path: Path) -> None:
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    Piece(tmp_path, {"first": first}, {}, 1.0).save()
+    fresh, other = nn.Linear(2, 2), second.weight.detach().clone()
+    Piece(tmp_path, {"first": fresh, "second": second}, {}, 1.0).resume()
+    torch.testing.assert_close(fresh.weight, first.weight)
+    torch.testing.assert_close(second.weight, other)
+
+
+def test_a_snapshot_lets_the_running_weights_be(tmp_path: Path) -> None:
+    network = nn.Linear(2, 2)
+    before = network.weight.detach().clone()
+    Piece(tmp_path, {"only": network}, {}, 1.0).snapshot()
+    assert torch.equal(network.weight, before)
+    fresh = nn.Linear(2, 2)
+    assert Piece(tmp_path, {"only": fresh}, {}, 1.0).resume()
+    torch.testing.assert_close(fresh.weight, before.half().float())
