@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PERIODS = (2, 3, 5, 7, 11)
-SPECTRA = ((1024, 120), (2048, 240), (512, 50))
+PERIODS = (2, 3, 7)
+SPECTRA = ((1024, 256), (2048, 512), (512, 128))
 _SLOPE = 0.1
 
 
@@ -26,6 +26,12 @@ class Discriminators(nn.Module):
         """(B, 1, n) → for each member its layers' outputs, the verdict last."""
         return [member(samples) for member in self.members]
 
+    def compare(self, real: Tensor, made: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """Outputs of speech and of the generator's (each (B, 1, n)), in one pass."""
+        both = [[layer.chunk(2) for layer in member] for member in self(torch.cat([real, made]))]
+        first = [[pair[0] for pair in member] for member in both]
+        return first, [[pair[1] for pair in member] for member in both]
+
 
 class PeriodDiscriminator(nn.Module):
     """Looks at every p-th sample."""
@@ -33,7 +39,7 @@ class PeriodDiscriminator(nn.Module):
     def __init__(self, period: int, width: int) -> None:
         super().__init__()
         self.period = period
-        sizes = (1, width, 4 * width, 16 * width, 24 * width)
+        sizes = (1, width, 4 * width, 8 * width, 16 * width)
         self.layers = nn.ModuleList(
             nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in itertools.pairwise(sizes)
         )
@@ -54,9 +60,10 @@ class SpectrumDiscriminator(nn.Module):
         super().__init__()
         self.fft, self.hop = fft, hop
         self.register_buffer("window", torch.hann_window(fft), persistent=False)
-        self.layers = nn.ModuleList([nn.Conv2d(1, width, (3, 9), padding=(1, 4))])
+        # Half the frequencies after each: the large maps are what a step spends its time on.
+        self.layers = nn.ModuleList([nn.Conv2d(1, width, (9, 3), (2, 1), (4, 1))])
         for _ in range(3):
-            self.layers.append(nn.Conv2d(width, width, (3, 9), (1, 2), (1, 4)))
+            self.layers.append(nn.Conv2d(width, width, (9, 3), (2, 1), (4, 1)))
         self.layers.append(nn.Conv2d(width, width, 3, padding=1))
         self.verdict = nn.Conv2d(width, 1, 3, padding=1)
 
@@ -89,7 +96,7 @@ def generator_losses(real: list[list[Tensor]], made: list[list[Tensor]]) -> tupl
     """How far the generator is from 1, and how far its layers' outputs are from speech's."""
     fooled = torch.stack([(1 - member[-1].float()).square().mean() for member in made]).sum()
     features = [
-        (a.detach().float() - b.float()).abs().mean()
+        (a.detach() - b).abs().mean(dtype=torch.float32)
         for r, m in zip(real, made, strict=True)
         for a, b in zip(r[:-1], m[:-1], strict=True)
     ]

@@ -45,9 +45,10 @@ def main() -> None:
     parser.add_argument("--trained", type=Path, required=True, help="what training called --out")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    averaged = args.trained / "spoken"
     export(
         load_networks(args.trained / "tokenizer")["tokenizer"],
-        load_networks(args.trained / "sovits")["sovits"],
+        load_networks(averaged if averaged.exists() else args.trained / "sovits")["sovits"],
         load_networks(args.trained / "t2s")["t2s"],
         args.out,
     )

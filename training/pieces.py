@@ -51,6 +51,8 @@ class Piece:
         self._limit, self._steps = 60 * minutes, steps
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self.asked = False
+        """Whether somebody wants a snapshot now."""
 
     @property
     def running(self) -> bool:
@@ -63,11 +65,13 @@ class Piece:
         """Minutes of all pieces so far."""
         return self.minutes_before + self._spent()
 
-    def keep(self, minutes: float) -> None:
-        """Write a snapshot, if the last one is so many minutes old."""
-        if time.monotonic() - self._kept > 60 * minutes:
-            self._kept = time.monotonic()
-            self.snapshot()
+    def keep(self, minutes: float) -> bool:
+        """Write a snapshot, if the last one is so many minutes old or it is `asked` for."""
+        if not self.asked and time.monotonic() - self._kept <= 60 * minutes:
+            return False
+        self._kept, self.asked = time.monotonic(), False
+        self.snapshot()
+        return True
 
     def note(self, values: Mapping[str, Tensor], every: int = 50) -> None:
         """Count a step and log the mean of its values from time to time."""

@@ -6,6 +6,7 @@ same speaker, as it does in use, so it cannot carry what is said.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -111,18 +112,16 @@ def step(
     batch: Batch,
     codebook: Tensor,
     adversary: bool,
-    learn_judges: object = None,
     pieces: int = 1,
 ) -> dict[str, Tensor]:
     """Losses of one step.
 
     Args:
-        network: learns from "total".
-        judges: the discriminators.
+        network: learns from "total", and only it: the discriminators are in that graph too.
+        judges: the discriminators; learn from "discriminators", and only they.
         batch: windows.
         codebook: rows of the tokens.
         adversary: whether the discriminators take part.
-        learn_judges: called with their loss before they judge for the network.
         pieces: how many pieces of `SEGMENT` frames the generator speaks of each window.
     """
     vits = network.vits
@@ -147,18 +146,31 @@ def step(
     }
     total = MEL_WEIGHT * parts["mel"] + SPECTRUM_WEIGHT * parts["spectrum"]
     if adversary:
-        parts["discriminators"] = discriminator_loss(judges(real), judges(made.detach()))
-        if callable(learn_judges):
-            learn_judges(parts["discriminators"])
-        with torch.no_grad():
-            true_layers = judges(real)
-        judges.requires_grad_(False)  # this pass teaches the speaker alone
-        fooled, features = generator_losses(true_layers, judges(made))
-        judges.requires_grad_(True)
+        # One pass teaches both sides, each by its own backward pass.
+        true_layers, made_layers = judges.compare(real, made)
+        parts["discriminators"] = discriminator_loss(true_layers, made_layers)
+        fooled, features = generator_losses(true_layers, made_layers)
         parts |= {"fooled": fooled, "features": features}
         total = total + fooled + features
     parts["total"] = total + KL_WEIGHT * parts["kl"]
     return parts
+
+
+class Average(nn.ModuleDict):
+    """The speaker's weights, averaged over the last thousand steps: what is exported.
+
+    It trails the noise of the adversary, and costs one kernel a step.
+    """
+
+    def __init__(self, network: Sovits) -> None:
+        super().__init__({"vits": copy.deepcopy(network.vits)})
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def follow(self, network: Sovits, share: float = 0.001) -> None:
+        """Move by this share towards the running weights."""
+        running = list(network.vits.parameters())
+        torch._foreach_lerp_(list(self["vits"].parameters()), running, share)
 
 
 def magnitudes(samples: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,6 +39,9 @@ def main() -> None:
     parser.add_argument("--adversary-from", type=int, default=1500, help="step (sovits)")
     parser.add_argument(
         "--no-graphs", action="store_true", help="launch kernels one by one (sovits)"
+    )
+    parser.add_argument(
+        "--channels-last", action="store_true", help="layout of the discriminators (sovits)"
     )
     parser.add_argument("--workers", type=int, default=1, help="threads that read shards")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -99,11 +103,17 @@ def _sovits(args: Any) -> None:
     codebook = load_networks(args.out / "tokenizer")["tokenizer"]["quantizer.embed"].to(args.device)
     network = sovits.Sovits(sizes.SOVITS).to(args.device)
     judges = Discriminators().to(args.device)
+    if args.channels_last:
+        judges.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     speaker = _adam([p for p in network.parameters() if p.requires_grad], args, (0.8, 0.99))
     listener = _adam(list(judges.parameters()), args, (0.8, 0.99))
+    # The names are new with the narrower discriminators: older checkpoints' are not taken up.
     piece = _piece(
-        args, {"sovits": network, "judges": judges}, {"speaker": speaker, "listener": listener}
+        args, {"sovits": network, "audience": judges}, {"speaker": speaker, "audience": listener}
     )
+    average = sovits.Average(network)
+    spoken = Piece(args.out / "spoken", {"sovits": average}, {}, 0.0)
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(piece, "asked", True))
 
     def step(kind: tuple[int, bool]) -> dict[str, Tensor]:
         tokens, adversary = kind
@@ -115,21 +125,28 @@ def _sovits(args: Any) -> None:
                 batch,
                 codebook,
                 adversary,
-                lambda loss: _learn(listener, loss, 20.0),
                 # Short windows or long, the generator speaks as much.
                 tokens // min(sovits.WINDOWS),
             )
-        _learn(speaker, parts["total"], 20.0)
+        if adversary:
+            _backward(listener, parts["discriminators"], keep=True)
+        _backward(speaker, parts["total"])
+        if adversary:
+            _update(listener, 20.0)
+        _update(speaker, 20.0)
+        average.follow(network)
         return {name: value.detach() for name, value in parts.items()}
 
     graphs = args.device == "cuda" and not args.no_graphs
     run = Replayed(step) if graphs else step
     while piece.running:
-        piece.keep(args.snapshots)
-        _set_rate(speaker, 4e-4, piece, args.planned)
-        _set_rate(listener, 4e-4, piece, args.planned)
+        if piece.keep(args.snapshots):
+            spoken.snapshot()
+        _set_rate(speaker, 3e-4, piece, args.planned)
+        _set_rate(listener, 2e-4, piece, args.planned)
         piece.note(run((random.choice(sovits.WINDOWS), piece.step >= args.adversary_from)))
     piece.save()
+    spoken.snapshot()
 
 
 def _t2s(args: Any) -> None:
@@ -224,15 +241,28 @@ def _set_rate(
 
 
 def _learn(optimizer: torch.optim.Optimizer, loss: Tensor, longest: float) -> None:
+    _backward(optimizer, loss)
+    _update(optimizer, longest)
+
+
+def _backward(optimizer: torch.optim.Optimizer, loss: Tensor, keep: bool = False) -> None:
+    """Gradients of the optimizer's own parameters, though the loss may know of others."""
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(loss.device.type, enabled=False):
-        loss.backward()
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        loss.backward(inputs=_parameters(optimizer), retain_graph=keep)
+
+
+def _update(optimizer: torch.optim.Optimizer, longest: float) -> None:
+    parameters = _parameters(optimizer)
     norm = nn.utils.clip_grad_norm_(parameters, longest)
     if optimizer.defaults["fused"]:
         # A step without a finite gradient is left out, without asking the GPU.
         optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
     optimizer.step()
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _half(device: str) -> Any:

@@ -94,6 +94,15 @@ def test_a_network_that_the_checkpoint_lacks_begins_anew(tmp_path: Path) -> None
     torch.testing.assert_close(second.weight, other)
 
 
+def test_a_snapshot_can_be_asked_for(tmp_path: Path) -> None:
+    piece = Piece(tmp_path, {"only": nn.Linear(2, 2)}, {}, 1.0)
+    assert not piece.keep(60)
+    piece.asked = True
+    assert piece.keep(60)
+    assert len(list(tmp_path.glob("checkpoint.*"))) == 1
+    assert not piece.keep(60)
+
+
 def test_a_snapshot_lets_the_running_weights_be(tmp_path: Path) -> None:
     network = nn.Linear(2, 2)
     before = network.weight.detach().clone()

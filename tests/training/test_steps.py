@@ -63,12 +63,38 @@ def test_sovits_adversary_and_all_parts_get_gradients(
 ) -> None:
     network, judges = sovits.Sovits(sovits_config), Discriminators(2)
     batch = sovits.Source(corpus, codes).cut(torch.tensor([0]), 20)
-    heard: list[Tensor] = []
-    parts = sovits.step(network, judges, batch, torch.randn(1024, 32), True, heard.append)
-    parts["total"].backward()
-    missing = [k for k, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    assert missing == []
-    assert heard[0] is parts["discriminators"]
+    parts = sovits.step(network, judges, batch, torch.randn(1024, 32), True)
+    learning = {k: p for k, p in network.named_parameters() if p.requires_grad}
+    listening = list(judges.parameters())
+    parts["discriminators"].backward(retain_graph=True, inputs=listening)
+    assert [k for k, p in learning.items() if p.grad is not None] == []
+    taught = [p.grad.clone() for p in listening]
+    parts["total"].backward(inputs=list(learning.values()))
+    assert [k for k, p in learning.items() if p.grad is None] == []
+    for parameter, gradient in zip(listening, taught, strict=True):
+        assert torch.equal(parameter.grad, gradient)
+
+
+def test_one_pass_tells_speech_from_the_generators(corpus: Corpus) -> None:
+    judges = Discriminators(2)
+    real = corpus.windows(torch.tensor([0, 1]), torch.tensor([0, 0]), 8192)[:, None]
+    made = torch.randn_like(real) * 0.1
+    for ours, alone in zip(judges.compare(real, made), (judges(real), judges(made)), strict=True):
+        for layers, expected in zip(ours, alone, strict=True):
+            torch.testing.assert_close(layers, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_average_trails_the_running_weights(sovits_config: VitsConfig) -> None:
+    network = sovits.Sovits(sovits_config)
+    average = sovits.Average(network)
+    before = network.vits.dec.conv_pre.weight.detach().clone()
+    with torch.no_grad():
+        network.vits.dec.conv_pre.weight.add_(1.0)
+    average.follow(network, 0.25)
+    state = average.state_dict()
+    torch.testing.assert_close(state["vits.dec.conv_pre.weight"], before + 0.25)
+    # Exported in the running network's place: the same names.
+    assert set(state) == {key for key in network.state_dict() if key.startswith("vits.")}
 
 
 def test_the_adversary_learns(corpus: Corpus) -> None:
