@@ -16,6 +16,7 @@ from engines.model_folder import ModelFolder
 SOUND = ("vits_generate", "vits_encode", "vits_flow")
 TOKENS = ("t2s_prefill", "t2s_decode")
 SIDE_BY_SIDE = 12
+WAIT = 30  # seconds for PyTorch's figures
 LIMIT = 900  # seconds
 
 
@@ -24,10 +25,12 @@ def main(root: Path) -> int:
     # Both models have the same network of tokens: it is built once, and copied below.
     jobs = [("v2", precision, name) for precision in ("fp16", "fp32") for name in (*SOUND, *TOKENS)]
     jobs += [("v2ProPlus", precision, name) for precision in ("fp16", "fp32") for name in SOUND]
+    # Our kernels draw the product's tokens; the half-precision step is for comparison alone.
+    jobs.append(jobs.pop(jobs.index(("v2", "fp16", "t2s_decode"))))
     running: list[tuple[tuple[str, str, str], float, subprocess.Popen[str]]] = []
     began = time.monotonic()
     # PyTorch is measured alone.
-    while not (root / "prepared").exists() and time.monotonic() - began < 120:
+    while not (root / "prepared-v2").exists() and time.monotonic() - began < WAIT:
         time.sleep(0.5)
     conformance = _conformance(root)
     while (jobs or running) and time.monotonic() - began < LIMIT:
@@ -40,13 +43,12 @@ def main(root: Path) -> int:
                 said = (process.stdout.read() if process.stdout else "").strip().splitlines()[-2:]
                 took = time.monotonic() - since
                 print(f"{' '.join(job):<32} {took:6.1f} s  {' | '.join(said)}", flush=True)
+                if job[2] in TOKENS and (root / "models" / "v2ProPlus" / "model.json").is_file():
+                    print(job[2], job[1], "shared:", _share(root, job[2], job[1]), flush=True)
         time.sleep(0.5)
     for job, _, process in running:
         process.kill()
         print(f"{' '.join(job)}: out of time", flush=True)
-    for name in TOKENS:
-        for precision in ("fp16", "fp32"):
-            print(name, precision, "shared:", _share(root, name, precision), flush=True)
     try:
         print("conformance:", "passed" if conformance.wait(120) == 0 else "FAILED", flush=True)
     except subprocess.TimeoutExpired:
