@@ -7,7 +7,7 @@ import math
 import random
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     if args.device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.benchmark_limit = 5
+        fast_convolutions()
     if args.what == "codes":  # near rows differ in the last digits
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     {"tokenizer": _tokenizer, "codes": _codes, "sovits": _sovits, "t2s": _t2s}[args.what](args)
@@ -103,40 +101,21 @@ def _sovits(args: Any) -> None:
     codebook = load_networks(args.out / "tokenizer")["tokenizer"]["quantizer.embed"].to(args.device)
     network = sovits.Sovits(sizes.SOVITS).to(args.device)
     judges = Discriminators().to(args.device)
-    if args.channels_last:
-        judges.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    speaker = _adam([p for p in network.parameters() if p.requires_grad], args, (0.8, 0.99))
-    listener = _adam(list(judges.parameters()), args, (0.8, 0.99))
+    step, speaker, listener, average = sovits_step(
+        args,
+        network,
+        judges,
+        lambda tokens: source.draw(args.seconds or 52, tokens),
+        codebook,
+        args.channels_last,
+    )
     # The names are new with the narrower discriminators: older checkpoints' are not taken up.
     piece = _piece(
         args, {"sovits": network, "audience": judges}, {"speaker": speaker, "audience": listener}
     )
-    average = sovits.Average(network)
+    average.follow(network, 1.0)
     spoken = Piece(args.out / "spoken", {"sovits": average}, {}, 0.0)
     signal.signal(signal.SIGUSR1, lambda *_: setattr(piece, "asked", True))
-
-    def step(kind: tuple[int, bool]) -> dict[str, Tensor]:
-        tokens, adversary = kind
-        batch = source.draw(args.seconds or 52, tokens)
-        with _half(args.device):
-            parts = sovits.step(
-                network,
-                judges,
-                batch,
-                codebook,
-                adversary,
-                # Short windows or long, the generator speaks as much.
-                tokens // min(sovits.WINDOWS),
-            )
-        if adversary:
-            _backward(listener, parts["discriminators"], keep=True)
-        _backward(speaker, parts["total"])
-        if adversary:
-            _update(listener, 20.0)
-        _update(speaker, 20.0)
-        average.follow(network)
-        return {name: value.detach() for name, value in parts.items()}
-
     graphs = args.device == "cuda" and not args.no_graphs
     run = Replayed(step) if graphs else step
     while piece.running:
@@ -147,6 +126,51 @@ def _sovits(args: Any) -> None:
         piece.note(run((random.choice(sovits.WINDOWS), piece.step >= args.adversary_from)))
     piece.save()
     spoken.snapshot()
+
+
+def sovits_step(
+    args: Any,
+    network: sovits.Sovits,
+    judges: Discriminators,
+    draw: Callable[[int], sovits.Batch],
+    codebook: Tensor,
+    channels_last: bool,
+) -> tuple[
+    Callable[[tuple[int, bool]], dict[str, Tensor]],
+    torch.optim.Optimizer,
+    torch.optim.Optimizer,
+    sovits.Average,
+]:
+    """A step of (tokens of a window, whether the discriminators take part), and what it moves."""
+    if channels_last:
+        judges.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    speaker = _adam([p for p in network.parameters() if p.requires_grad], args, (0.8, 0.99))
+    listener = _adam(list(judges.parameters()), args, (0.8, 0.99))
+    average = sovits.Average(network)
+
+    def step(kind: tuple[int, bool]) -> dict[str, Tensor]:
+        tokens, adversary = kind
+        # Short windows or long, the generator speaks as much.
+        pieces = tokens // min(sovits.WINDOWS)
+        with _half(args.device):
+            parts = sovits.step(network, judges, draw(tokens), codebook, adversary, pieces)
+        if adversary:
+            _backward(listener, parts["discriminators"], keep=True)
+        _backward(speaker, parts["total"])
+        if adversary:
+            _update(listener, 20.0)
+        _update(speaker, 20.0)
+        average.follow(network)
+        return {name: value.detach() for name, value in parts.items()}
+
+    return step, speaker, listener, average
+
+
+def fast_convolutions() -> None:
+    """How convolutions are computed while training on a GPU."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark_limit = 5
 
 
 def _t2s(args: Any) -> None:
