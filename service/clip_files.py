@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +26,9 @@ _BLOCK = 1 << 16  # samples that are encoded at a time
 class Take:
     """One clip on its way to the disk.
 
-    Its methods block and are called on one thread; encoding has one of its own.
+    Its methods block and are called on one thread; encoding has one of its own. The last piece of a
+    sentence, which may be the last of all, waits there for the next or for `complete`, so that
+    it takes no time from who only wants to say that the clip is there.
 
     Args:
         path: where it shall be; its suffix is a key of `FORMATS`.
@@ -40,6 +43,9 @@ class Take:
         self._encoding = encoding
         self._plain: _SoundFile | None = None
         self._encoded: _SoundFile | None = None
+        self._held: list[NDArray[np.float32]] = []  # not given to the encoder yet
+        self._end: Future[None] | None = None
+        self._ending = threading.Lock()
         self._failure: Exception | None = None
 
     def add(self, chunk: AudioChunk) -> None:
@@ -48,14 +54,24 @@ class Take:
         Raises:
             OSError: the disk does not take it; so do the others.
         """
+        self._let_go()
         self._write(self._rate.take(chunk))
+        if not chunk.last:
+            self._let_go()
 
-    def finish(self) -> Future[None] | None:
-        """Complete the sound; gives the encoder's end where there is one to wait for."""
+    def finish(self) -> bool:
+        """Complete the sound; says whether there is an encoded form to `complete`."""
         self._write(self._rate.finish())
         assert self._plain is not None
         self._plain.finish()
-        return self._encoding.submit(self._end_encoding) if self._row.container else None
+        return self._row.container is not None
+
+    def complete(self) -> Future[None]:
+        """Encode what is left, once, and give the end of that; returns at once, on any thread."""
+        with self._ending:
+            if self._end is None:
+                self._end = self._encoding.submit(self._end_encoding)
+            return self._end
 
     def discard(self) -> None:
         """Leave nothing of it."""
@@ -72,7 +88,12 @@ class Take:
             self._plain = _SoundFile(path, row, rate)
         self._plain.add(samples)
         if self._row.container:
+            self._held.append(samples)
+
+    def _let_go(self) -> None:
+        for samples in self._held:
             self._encoding.submit(self._encode, samples)
+        self._held = []
 
     def _encode(self, samples: NDArray[np.float32]) -> None:
         if self._failure is not None:
@@ -85,6 +106,8 @@ class Take:
             self._failure = error
 
     def _end_encoding(self) -> None:
+        for samples in self._held:
+            self._encode(samples)
         try:
             if self._failure is not None:
                 raise self._failure

@@ -3,8 +3,9 @@
 A clip's name cannot be guessed, so its address needs no token: media players cannot send one. It
 stays for some minutes and can be fetched again and again, since many players ask twice.
 
-What is heard is written as it comes. An MP3 or an Opus file is made beside it and may be a moment
-late; whoever fetches it waits for that moment, whoever only wants its address does not.
+What is heard is written as it comes. An MP3 or an Opus file is made beside it, its last piece when
+the address is given out: whoever fetches it waits for that; who only wants its address does not.
+Where it cannot be encoded, fetching it tries once more from what was heard, and says what failed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from service.clip_files import MASTER, Take, cannot_write, encode_master
 from service.errors import ServiceError
 from service.formats import FORMATS
 
+_ANSWER_FIRST = 0.02  # seconds before a clip that nobody fetches yet is encoded to its end
 _NAME = re.compile(r"[A-Za-z0-9_-]{22}\.(?:" + "|".join(FORMATS) + ")")
 
 
@@ -54,7 +56,7 @@ class ClipShelf:
         # One thread each, so that what belongs to one clip is done in its order.
         self._writing = ThreadPoolExecutor(1, "clips")
         self._encoding = ThreadPoolExecutor(1, "encoder")
-        self._unfinished: dict[str, Future[None]] = {}
+        self._unfinished: dict[str, Take] = {}
 
     async def record(
         self, chunks: AsyncIterator[AudioChunk], name: str, sample_rate: int, voice: str
@@ -80,7 +82,7 @@ class ClipShelf:
             self._made[path.name] = math.inf  # until it is whole
             async for chunk in chunks:
                 await loop.run_in_executor(self._writing, take.add, chunk)
-            encoded = await loop.run_in_executor(self._writing, take.finish)
+            encodes = await loop.run_in_executor(self._writing, take.finish)
             self._made[path.name] = monotonic()
         except BaseException as error:
             self._writing.submit(take.discard)
@@ -88,9 +90,9 @@ class ClipShelf:
             if isinstance(error, OSError | soundfile.LibsndfileError):
                 raise cannot_write(error) from error
             raise
-        if encoded is not None:
-            self._unfinished[path.name] = encoded
-            encoded.add_done_callback(lambda done: self._unfinished.pop(path.name, None))
+        if encodes:
+            self._unfinished[path.name] = take
+            loop.call_later(_ANSWER_FIRST, self._complete, path.name, take)
         return path.name
 
     def path(self, file: str) -> Path:
@@ -103,7 +105,7 @@ class ClipShelf:
         if not _NAME.fullmatch(file):
             raise ClipNotFound("there is no such clip", param="clip")
         if (unfinished := self._unfinished.get(file)) is not None:
-            wait([unfinished])
+            wait([self._complete(file, unfinished)])
         for found in (*self._folder.glob(f"*/{file}"), *self._folder.glob(f"*/{file}{MASTER}")):
             if not self._is_over(found):
                 return found if found.name == file else encode_master(found)
@@ -117,6 +119,11 @@ class ClipShelf:
         """
         if (self._folder / voice).is_dir():
             shutil.rmtree(self._folder / voice)
+
+    def _complete(self, file: str, take: Take) -> Future[None]:
+        encoded = take.complete()
+        encoded.add_done_callback(lambda done: self._unfinished.pop(file, None))
+        return encoded
 
     def _prepare(self, folder: Path) -> None:
         """Make room, by what nobody will ask for any more."""

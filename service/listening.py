@@ -117,6 +117,13 @@ def best_stretch(recording: Recording) -> tuple[Stretch, bool]:
     return _quietest_cut(_energy(recording), whole), False
 
 
+def spoken_parts(recording: Recording) -> list[Stretch]:
+    """What is spoken between the pauses, in order."""
+    pauses = _pauses(_speaking(_energy(recording)))
+    between = [(before[1], after[0]) for before, after in itertools.pairwise(pauses)]
+    return [Stretch(first * HOP, last * HOP) for first, last in between if last > first]
+
+
 def _energy(recording: Recording) -> Floats:
     """Energy of every frame in dB of full scale, (frames,); at least one frame."""
     hop = round(HOP * recording.sample_rate)

@@ -10,6 +10,7 @@ from engines.audio import Recording
 from engines.prompt import LONGEST, SHORTEST, SILENCE
 from service.errors import ServiceError
 from service.listening import Sound, Stretch, best_stretch, listen, part
+from service.speakers import PITCH_JUMP, pitch_jump
 
 Severity = Literal["error", "warning"]
 
@@ -199,4 +200,11 @@ def _quality(used: Recording, sound: Sound) -> list[Finding]:
     if used.sample_rate < RATE_GOOD:
         message = "The recording sounds like a telephone. Record at 16 kHz or more."
         found.append(Finding("low_rate", "warning", message, used.sample_rate, RATE_GOOD))
+    jump = pitch_jump(used)
+    if jump > PITCH_JUMP:
+        message = (
+            "There seem to be two people in the recording. Let one person speak, from beginning "
+            "to end; if it was one, read in the same tone throughout."
+        )
+        found.append(Finding("several_speakers", "warning", message, round(jump, 1), PITCH_JUMP))
     return found

@@ -21,6 +21,7 @@ from .models import ServerHealth
 
 # The coordinator asks for all.
 PARALLEL_UPDATES = 0
+RUNGS = ["remote", "tensorrt", "onnxruntime", "cache", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,10 @@ SENSORS = (
     HealthSensor(
         key="rung",
         translation_key="rung",
-        value=lambda health: health.rung,
+        device_class=SensorDeviceClass.ENUM,
+        options=RUNGS,
+        # A service newer than this integration may have others.
+        value=lambda health: health.rung if health.rung in RUNGS else None,
     ),
     HealthSensor(
         key="first_audio",

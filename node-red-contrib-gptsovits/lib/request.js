@@ -7,7 +7,7 @@ const NUMBERS = [
     ...["seed", "top_k", "top_p", "temperature", "repetition_penalty"],
 ];
 const FIELDS = [
-    ...["voice", "style", "language", "priority", "format", "players", "chime", "fallback", "model"],
+    ...["voice", "style", "language", "priority", "format", "players", "chime", "fallback", "model", "normalize"],
     ...NUMBERS,
 ];
 

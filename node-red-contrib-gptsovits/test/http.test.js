@@ -39,14 +39,27 @@ describe("speak by HTTP", () => {
     });
 
     it("lets a message go before the node's own settings", async () => {
-        const node = { voice: "mum", language: "en", speed: "1.5", priority: "normal", expires: "", format: "wav" };
+        const node = { voice: "mum", language: "en", speed: "1.5", normalize: "exact", priority: "normal", expires: "", format: "wav" };
         await start({ node });
         flow.say({ payload: 7, voice: "dad", priority: "alert", expires: "30", id: "bell" });
         const [msg] = await flow.at("said");
         assert.equal(msg.speech.id, "bell");
         assert.deepEqual(service.asked[0].body, {
-            input: "7", voice: "dad", language: "en", speed: 1.5, priority: "alert", expires: 30, response_format: "wav",
+            input: "7", voice: "dad", language: "en", speed: 1.5, normalize: "exact", priority: "alert", expires: 30,
+            response_format: "wav",
         });
+    });
+
+    it("lets the message say how numbers are read, and leaves it to the service when nobody says", async () => {
+        await start({ node: { normalize: "" } });
+        flow.say({ payload: "21.5 °C", normalize: "speakable" });
+        flow.say({ payload: "21.5 °C" });
+        await flow.at("said", 2);
+        const bodies = service.asked.map(({ body }) => body);
+        assert.deepEqual(bodies.sort((a, b) => Object.keys(a).length - Object.keys(b).length), [
+            { input: "21.5 °C" },
+            { input: "21.5 °C", normalize: "speakable" },
+        ]);
     });
 
     it("says why it was refused", async () => {

@@ -127,7 +127,7 @@ async def test_a_rung_that_goes_down_and_a_failure_are_told_in_words(
     assert await house.say() == 200
     await browser.until(steps + "[0] === 'down for less than a minute'")
     assert await browser.run(steps + "[1]") == "speaks now"
-    assert "told to fail" in await browser.run(text_of("#ladder .why"))
+    assert "RuntimeError, see the log" in await browser.run(text_of("#ladder .why"))
     assert await browser.run(text_of("#house-said")) == "From now on: plain voice."
     assert await house.say("FAIL") == 500
     await browser.until("document.querySelectorAll('#recent tbody tr').length === 2")

@@ -126,6 +126,24 @@ async def test_what_a_service_does_not_tell_is_unknown(
     assert hass.states.get(RUNG).state == "plain"
 
 
+@pytest.mark.parametrize(
+    ("rung", "state"),
+    [
+        ("remote", "remote"),
+        ("tensorrt", "tensorrt"),
+        ("onnxruntime", "onnxruntime"),
+        ("plain", "plain"),
+        ("of a newer service", "unknown"),
+    ],
+)
+async def test_who_speaks_is_told_where_it_has_a_name(
+    hass: HomeAssistant, service: FakeService, loaded: MockConfigEntry, rung: str, state: str
+) -> None:
+    service.health["rung"] = rung
+    await loaded.runtime_data.async_refresh()
+    assert hass.states.get(RUNG).state == state
+
+
 async def test_the_event_tells_what_was_spoken(
     hass: HomeAssistant, service: FakeService, loaded: MockConfigEntry
 ) -> None:

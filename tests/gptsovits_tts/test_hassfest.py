@@ -17,6 +17,7 @@ from custom_components.gptsovits_tts.actions import ACTIONS
 from custom_components.gptsovits_tts.config_flow import GptSovitsConfigFlow
 from custom_components.gptsovits_tts.const import ATTR_NORMALIZE, NORMALIZE
 from custom_components.gptsovits_tts.issues import DEGRADED, TOO_OLD, UNREACHABLE, VOICE_GONE
+from custom_components.gptsovits_tts.sensor import RUNGS
 from custom_components.gptsovits_tts.speech_options import SAMPLING
 
 FOLDER = Path(gptsovits_tts.__file__).parent
@@ -209,6 +210,10 @@ def test_every_entity_has_name_and_icon() -> None:
     assert names.keys() == {str(platform) for platform in gptsovits_tts.PLATFORMS}
     for platform in ("binary_sensor", "sensor"):
         assert _named(platform, r'translation_key="(\w+)"') == names[platform]
+
+
+def test_every_state_of_an_entity_has_its_text() -> None:
+    assert list(TEXTS["entity"]["sensor"]["rung"]["state"]) == RUNGS
 
 
 def test_translations_refer_to_nothing() -> None:

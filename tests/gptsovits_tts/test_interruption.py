@@ -1,5 +1,6 @@
 """A player is put back as it was: its volume, and what it played where it cannot resume itself."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -168,6 +169,37 @@ async def test_two_announcements_in_a_row_put_back_what_was_before_both(
         ("volume_set", 0.2),
         ("play_media", RADIO["media_content_id"]),
     ]
+
+
+async def test_two_announcements_at_once_put_back_when_the_longer_is_over(
+    hass: HomeAssistant, calls: list[ServiceCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interruption, "longest", {"short": 0.01, "long": 600}.__getitem__)
+    _kitchen(hass, STATE_PLAYING, Feature.VOLUME_SET, volume_level=0.2, **RADIO)
+    short = interruption.interrupted(hass, KITCHEN, "short", 0.6, resumes=False)
+    long = interruption.interrupted(hass, KITCHEN, "long", 0.6, resumes=False)
+    # Both are asked for before either has been handed to the player.
+    await short.__aenter__()
+    await long.__aenter__()
+    await short.__aexit__(None, None, None)
+    await long.__aexit__(None, None, None)
+    await asyncio.sleep(0.1)
+    assert _asked(calls) == [("volume_set", 0.6), ("volume_set", 0.6)]
+    _kitchen(hass, STATE_IDLE, Feature.VOLUME_SET, volume_level=0.6)
+    await _over(hass)
+    back = [("volume_set", 0.2), ("play_media", RADIO["media_content_id"])]
+    assert _asked(calls)[2:] == back
+
+
+async def test_of_a_player_that_goes_meanwhile_nothing_is_put_back(
+    hass: HomeAssistant, calls: list[ServiceCall], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _takes(monkeypatch, 0.01)
+    monkeypatch.setattr(interruption, "_TELLS", 0.01)
+    async with interruption.interrupted(hass, KITCHEN, "Dinner.", 0.6, resumes=False):
+        assert hass.states.get(KITCHEN) is None
+    await _over(hass)
+    assert calls == []
 
 
 async def test_a_player_that_refuses_is_put_back_at_once(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 from collections.abc import AsyncIterator
@@ -91,6 +92,48 @@ async def test_what_could_not_be_encoded_is_encoded_when_it_is_asked_for(
         file = await record(shelf, "opus")
         await asyncio.to_thread(shelf.path, file)
     assert soundfile.info(shelf.path(file)).duration == pytest.approx(1.5, abs=0.01)
+
+
+async def test_the_address_does_not_wait_for_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clips, "_ANSWER_FIRST", 3600.0)
+    shelf = ClipShelf(tmp_path)
+    file = await shelf.record(_sentences(), "mp3", 32000, "plain")
+    heard = tmp_path / "plain" / f"{file}.wav"
+    assert soundfile.info(heard).duration == pytest.approx(2.0, abs=0.01)
+    assert not (tmp_path / "plain" / file).exists()
+    both = await asyncio.gather(*(asyncio.to_thread(shelf.path, file) for _ in range(2)))
+    assert both[0] == both[1]
+    assert soundfile.info(both[0]).duration == pytest.approx(2.0, abs=0.1)
+    assert left(tmp_path) == [file]
+
+
+async def test_a_clip_is_encoded_though_nobody_fetches_it(tmp_path: Path) -> None:
+    file = await ClipShelf(tmp_path).record(_sentences(), "opus", 32000, "plain")
+    await eventually(lambda: left(tmp_path) == [file])
+
+
+async def test_who_fetches_what_cannot_be_encoded_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(clips, "_ANSWER_FIRST", 3600.0)
+    shelf = ClipShelf(tmp_path)
+    file = await shelf.record(_sentences(), "opus", 32000, "plain")
+    monkeypatch.setattr("service.clip_files._SoundFile.add", _no_room)
+    with pytest.raises(ServiceError, match="cannot be written: No space"):
+        await asyncio.to_thread(shelf.path, file)
+    assert "encoded when it is asked for" in caplog.text
+    assert f"{file}.wav" in left(tmp_path)
+
+
+async def _sentences() -> AsyncIterator[AudioChunk]:
+    for _ in range(2):
+        yield AudioChunk(NOISE, 24000, last=True)
+
+
+def _no_room(file: object, samples: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def _full(take: Take, samples: object) -> None:
