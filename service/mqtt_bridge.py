@@ -113,6 +113,15 @@ class MqttBridge:
         await self._on_disk(self._store.close)
         self._disk.shutdown()
 
+    def state(self) -> dict[str, Any]:
+        """How the line to the broker is, for /health."""
+        return {"connected": self._link.connected, "reason": self._link.reason}
+
+    @property
+    def rival(self) -> bool:
+        """Whether somebody else seems to use our client id."""
+        return self._link.rival.reason is not None
+
     async def _on_disk(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 

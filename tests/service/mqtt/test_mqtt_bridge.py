@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.service.mqtt.conftest import (
     STATUS,
     StartHouse,
     answers,
+    old_broker,
 )
 
 
@@ -355,39 +356,13 @@ async def test_what_was_not_said_is_said_after_the_next_start(
 async def test_an_old_broker_is_spoken_to_by_mqtt_3(
     start_service: StartService, broker: Broker, visitor: Visitor
 ) -> None:
-    async with await asyncio.start_server(_old_broker(broker.port), "127.0.0.1", 0) as old:
+    async with await asyncio.start_server(old_broker(broker.port), "127.0.0.1", 0) as old:
         port = old.sockets[0].getsockname()[1]
         await start_service(mqtt_host="127.0.0.1", mqtt_port=port)
         await eventually(lambda: "online" in visitor.on(STATUS))
         visitor.say(text="One.", id="old")
         [said] = await answers(visitor, 1)
         assert said["id"] == "old"
-
-
-def _old_broker(port: int) -> Callable[..., Awaitable[None]]:
-    """In front of the broker: refuses MQTT 5 as a broker does that knows 3.1.1 only."""
-    refusal = b"\x20\x02\x00\x01"
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hello = await reader.read(4096)
-        level = hello[hello.index(b"MQTT") + 4]
-        inside, outside = await asyncio.open_connection("127.0.0.1", port)
-        outside.write({4: hello, 5: b""}[level])
-        writer.write({4: b"", 5: refusal}[level])
-        await asyncio.wait(
-            [
-                asyncio.create_task(_pump(reader, outside)),
-                asyncio.create_task(_pump(inside, writer)),
-            ]
-        )
-
-    return serve
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(4096):
-        writer.write(data)
-    writer.close()
 
 
 async def test_a_wrong_password_is_said_once_in_the_log_and_not_shown(
