@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
+from paho.mqtt.client import Client
 
 from service.mqtt_bridge import MqttBridge
 from service.mqtt_setup import make_bridge
 from tests.lab.broker import PASSWORD, USER, Broker
 from tests.lab.mqtt_client import Visitor
 from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
+from tests.service.model_house import enrol
 from tests.service.mqtt.conftest import (
     SAY,
     STATE,
@@ -69,6 +72,7 @@ async def test_a_topic_names_a_voice(start_house: StartHouse, visitor: Visitor) 
     visitor.publish(f"{SAY}/mum", '{"text": "Three.", "id": "3", "voice": "plain"}')
     said, *failed = await answers(visitor, 3)
     assert (said["id"], said["voice"]) == ("1", "plain")
+    assert [set(each) for each in failed] == [{"id", "code", "message", "param"}] * 2
     assert {each["id"]: each["code"] for each in failed} == {
         "2": "voice_not_found",
         "3": "bad_request",
@@ -285,14 +289,23 @@ async def test_home_assistant_is_told_on_connection_and_on_its_birth(
 async def test_the_chosen_voice_is_kept(
     start_house: StartHouse, visitor: Visitor, tmp_path: Path
 ) -> None:
-    await start_house()
-    visitor.publish("gptsovits/voice/set", "mum")
+    enrol(tmp_path)
+    house = await start_house()
+    visitor.publish("gptsovits/voice/set", "dad")
     [failed] = await answers(visitor, 1)
     assert failed["code"] == "voice_not_found"
-    visitor.publish("gptsovits/voice/set", "plain")
-    visitor.publish(SAY, "One.")
-    _, said = sorted(await answers(visitor, 2), key=lambda each: "url" in each)
-    assert said["voice"] == "plain"
+    visitor.publish("gptsovits/voice/set", "mum")
+    await eventually(lambda: visitor.on(STATE)[-1]["voice"] == "mum")
+    await house.stop()
+    seen = visitor.count(STATE)
+    await start_house()
+    await eventually(lambda: visitor.count(STATE) > seen)
+    assert visitor.on(STATE)[-1]["voice"] == "mum"
+    visitor.say(text="One.", id="whose")
+    visitor.say(text="Two.", id="plain", voice="plain")
+    await answers(visitor, 3)
+    voices = {each["id"]: each["voice"] for each in visitor.on("gptsovits/said")}
+    assert voices == {"whose": "mum", "plain": "plain"}
 
 
 async def test_the_chosen_model_is_kept_while_it_is_there(
@@ -317,6 +330,36 @@ async def test_the_chosen_model_is_kept_while_it_is_there(
     assert visitor.on(STATE)[-1]["model"] == "amy-v2"
     models.clear()
     await eventually(lambda: visitor.on(STATE)[-1]["model"] == "auto")
+
+
+async def test_who_comes_later_finds_what_is_kept(
+    start_house: StartHouse, broker: Broker, visitor: Visitor
+) -> None:
+    house = await start_house()
+    visitor.publish(SAY, "One.")
+    await answers(visitor, 1)
+    await eventually(lambda: visitor.count(STATE) > 0)
+    with Visitor(broker.port, name="late") as late:
+        await eventually(lambda: {STATUS, STATE} <= {each.topic for each in late.heard})
+        kept = {each.topic for each in late.heard if each.retain}
+    device = f"gptsovits_{house.health.server_id[:12]}"
+    assert kept == {STATUS, STATE, f"homeassistant/device/{device}/config"}
+
+
+async def test_what_is_small_is_sent_at_once(
+    start_house: StartHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[socket.socket] = []
+    make = Client._create_socket
+
+    def watched(client: Client) -> Any:
+        lines.append(make(client))
+        return lines[-1]
+
+    monkeypatch.setattr(Client, "_create_socket", watched)
+    await start_house()
+    [line] = lines
+    assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 async def test_leaving_is_told(
