@@ -28,6 +28,7 @@ from service.model_fleet import ModelFleet
 from service.model_jobs import ModelJobs
 from service.models import ModelStore
 from service.models_api import ModelsApi
+from service.mqtt_bridge import MqttBridge
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
@@ -181,9 +182,14 @@ def create_app(
     def model_ids() -> list[str]:
         return [model.id for model in models.store.all()]
 
+    def watch(bridge: MqttBridge) -> None:
+        health.mqtt = bridge.state
+        metrics.watch_mqtt(lambda: bridge.state()["connected"], lambda: bridge.rival)
+
     bridge = None
     if settings.mqtt_host:
         bridge = make_bridge(settings, speech, voices, clips, health, models=model_ids)
+        watch(bridge)
 
     async def join_house() -> None:
         """Take the broker that Supervisor knows, where the user has named none."""
@@ -196,6 +202,7 @@ def create_app(
             return
         await joined.start()
         bridge = joined
+        watch(bridge)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
