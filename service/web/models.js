@@ -32,7 +32,7 @@ export async function showModels() {
   }
 }
 
-function show({ data, traffic: shares, jobs, incoming, versions }) {
+function show({ data, traffic: shares, jobs, incoming, versions, converting }) {
   const state = JSON.stringify([data, shares]);
   // A list that is rebuilt takes the keyboard's place in it away.
   if (state !== shown) {
@@ -45,6 +45,7 @@ function show({ data, traffic: shares, jobs, incoming, versions }) {
   }
   const busy = jobs.filter(({ state }) => !["done", "failed", "cancelled"].includes(state));
   byId("models-none").hidden = data.length > 0;
+  for (const note of document.querySelectorAll("#install [data-converting]")) note.hidden = note.dataset.converting !== converting;
   showJobs(jobs);
   fill("install-version", versions.toReversed());
   fill("install-folder", incoming);
