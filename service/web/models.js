@@ -124,10 +124,10 @@ function showJobs(jobs) {
     if (!wanted.some(({ id }) => id === item.dataset.job)) item.remove();
   }
   for (const job of wanted) showJob(list, job);
-  for (const job of jobs.filter(({ state, id }) => state === "done" && !told.has(id))) {
+  // The newest is listed first, and shall have the last word.
+  for (const job of jobs.filter(({ state, id }) => state === "done" && !told.has(id)).toReversed()) {
     told.add(job.id);
-    if (job.source === "engines") continue; // the model's own line tells it
-    say(`${job.name} is installed.`);
+    say(job.source === "engines" ? `${job.name}: ${job.message}.` : `${job.name} is installed.`);
     showVoices();
   }
 }
