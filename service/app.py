@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
-from service import converter
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
 from service.chimes import Chimes
@@ -227,7 +226,7 @@ def create_app(
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
         if settings.converter:
-            tasks.append(asyncio.create_task(converter.fetch_in_the_background(settings.data)))
+            tasks.append(asyncio.create_task(jobs.converter.bring_in_the_background()))
         if supervisor:
             told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
             tasks.append(asyncio.create_task(told.tell()))
