@@ -46,10 +46,11 @@ def main() -> None:
     step = stepper(args, best)
     print(f"without: {milliseconds(Replayed(step) if gpu else step, False, gpu):.1f} ms a step")
     if gpu:
-        step(True)
+        kind = (sovits.WINDOWS[1], True)
+        step(kind)
         # Launched one by one: the profiler does not see into a recorded step.
         with torch.profiler.profile() as profile:
-            step(True)
+            step(kind)
             torch.cuda.synchronize()
         print(profile.key_averages().table(sort_by="self_device_time_total", row_limit=30))
 
