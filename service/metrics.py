@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.model_metrics import ModelMetrics
@@ -44,6 +51,7 @@ class Metrics:
         self.last: LastAnswer | None = None
         self._registry = CollectorRegistry()
         registry = self._registry
+        ProcessCollector(registry=registry)  # memory, processor time, open files
         self.requests = Counter(
             "speech_requests",
             "Requests by door and how they ended: done, cancelled or an error's code",

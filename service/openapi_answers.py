@@ -136,6 +136,7 @@ SCHEMAS: dict[str, Described] = {
         jobs=_list(_JOB),
         incoming=_list(_TEXT),
         versions=_list(_TEXT),
+        converting={"enum": ["here", "fetched first", "missing"]},
     ),
     "Traffic": _TRAFFIC,
     "Job": _JOB,
