@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engines.backends import CheckpointFiles
-from tests.e2e.test_page import click, set_value, text_of, there
+from tests.e2e.test_page import click, fill_in, set_value, text_of, there
 from tests.lab.browser import PROGRAM, Browser
 from tests.lab.speech_service import SpeechService
 from tests.service.model_house import enrol, golden, install, tiny_files, tiny_model  # noqa: F401
@@ -169,6 +169,21 @@ async def test_models_share_are_promoted_and_rolled_back(
         reached.add(await browser.run("document.activeElement.id"))
         await browser.key("Tab")
     assert {"install-from", "install-version", "install-name", "install-start"} <= reached
+
+
+async def test_a_new_voice_is_given_its_model(
+    two: None, browser: Browser, service: SpeechService, tmp_path: Path
+) -> None:
+    await browser.open(service.url)
+    await browser.until("document.querySelectorAll('#model-list li').length === 2")
+    await browser.run(click("#add-voice"))
+    offered = "[...document.getElementById('enrol-model').options].map((each) => each.value)"
+    assert await browser.run(offered) == ["", "new", "old"]
+    await browser.run(set_value("#enrol-model", "new"))
+    await fill_in(browser, tmp_path, "Dad")
+    await browser.until(text_of("#voice-list") + ".includes('model New')")
+    await browser.run(click("[aria-label='Record again: Mum']"))
+    assert await browser.run("document.getElementById('model-row').hidden")
 
 
 async def test_the_models_fit_the_screen(
