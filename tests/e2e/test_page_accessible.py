@@ -21,6 +21,10 @@ axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes })
   broken: violations.map(({ id, help, nodes }) => [id, help, ...nodes.map(({ html }) => html)]),
 }))
 """
+SHOWN_THOUGH_HIDDEN = """
+[...document.querySelectorAll("[hidden]")]
+  .filter((each) => each.checkVisibility()).map((each) => each.id)
+"""
 # A text field's edge must be seen (WCAG 1.4.11), which axe does not look at.
 EDGES = """
 (() => {
@@ -32,7 +36,7 @@ EDGES = """
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
   };
   const paper = light(getComputedStyle(document.querySelector(".card")).backgroundColor);
-  return [...document.querySelectorAll("textarea, select, button.quiet, input")]
+  return [...document.querySelectorAll("textarea, select, button.quiet:not(.small), input")]
     .filter((each) => each.checkVisibility() && !["range", "checkbox", "file"].includes(each.type))
     .map((each) => light(getComputedStyle(each).borderTopColor))
     .map((edge) => (Math.max(edge, paper) + 0.05) / (Math.min(edge, paper) + 0.05));
@@ -43,6 +47,7 @@ EDGES = """
 async def audit(browser: Browser) -> Any:  # noqa: F811
     found = await browser.run(AUDIT)
     assert found["passed"] > 20
+    assert await browser.run(SHOWN_THOUGH_HIDDEN) == []
     return found["broken"]
 
 
