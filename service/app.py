@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
-from service import converter
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
 from service.chimes import Chimes
@@ -28,6 +27,7 @@ from service.model_fleet import ModelFleet
 from service.model_jobs import ModelJobs
 from service.models import ModelStore
 from service.models_api import ModelsApi
+from service.mqtt_bridge import MqttBridge
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
@@ -182,9 +182,14 @@ def create_app(
     def model_ids() -> list[str]:
         return [model.id for model in models.store.all()]
 
+    def watch(bridge: MqttBridge) -> None:
+        health.mqtt = bridge.state
+        metrics.watch_mqtt(lambda: bridge.state()["connected"], lambda: bridge.rival)
+
     bridge = None
     if settings.mqtt_host:
         bridge = make_bridge(settings, speech, voices, clips, health, models=model_ids)
+        watch(bridge)
 
     async def join_house() -> None:
         """Take the broker that Supervisor knows, where the user has named none."""
@@ -197,6 +202,7 @@ def create_app(
             return
         await joined.start()
         bridge = joined
+        watch(bridge)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
@@ -221,7 +227,7 @@ def create_app(
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
         if settings.converter:
-            tasks.append(asyncio.create_task(converter.fetch_in_the_background(settings.data)))
+            tasks.append(asyncio.create_task(jobs.converter.bring_in_the_background()))
         if supervisor:
             told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
             tasks.append(asyncio.create_task(told.tell()))

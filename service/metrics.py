@@ -112,6 +112,17 @@ class Metrics:
         kept = Gauge("speech_cache_bytes", "What kept clips take on disk", registry=registry)
         kept.set_function(cache_bytes)
 
+    def watch_mqtt(self, connected: Callable[[], bool], rival: Callable[[], bool]) -> None:
+        """Tell of a broker, too; without one nothing is told of it."""
+        up = Gauge("speech_mqtt_connected", "1 while the broker hears us", registry=self._registry)
+        up.set_function(connected)
+        other = Gauge(
+            "speech_mqtt_rival",
+            "1 while somebody else seems to use our client id at the broker",
+            registry=self._registry,
+        )
+        other.set_function(rival)
+
     def looked_up(self, *, found: bool) -> None:
         """Count a look into the cache."""
         (self._cache_hits if found else self._cache_misses).inc()

@@ -106,7 +106,9 @@ _WORDS: dict[Any, Any] = {
     vol.Required("consent_name"): line(LONGEST_PERSON),
     vol.Required("consent"): _confirmed,
 }
-ENROL = vol.Schema({vol.Required("name"): line(LONGEST_NAME), **_WORDS})
+ENROL = vol.Schema(
+    {vol.Required("name"): line(LONGEST_NAME), **_WORDS, vol.Optional("model", default=""): str}
+)
 STYLE = vol.Schema({vol.Required("name"): _style_name, **_WORDS})
 RERECORD = vol.Schema(_WORDS)
 CHECK = vol.Schema(

@@ -34,7 +34,9 @@ async function showHealth() {
     line.textContent = health.status === "ok"
       ? `Ready · ${lower(rungName(health.rung))}${queue}`
       : `${STATES[health.status] ?? health.status}${why}`;
-    line.dataset.state = { ok: "good", loading: "waits" }[health.status] ?? "bad";
+    const broker = health.mqtt?.reason;
+    if (broker) line.textContent += ` · MQTT: ${broker}`;
+    line.dataset.state = broker ? "bad" : { ok: "good", loading: "waits" }[health.status] ?? "bad";
   } catch {
     line.textContent = "The service does not answer. Is it running?";
     line.dataset.state = "bad";
