@@ -119,6 +119,7 @@ def create_app(
     )
     models.join(ladder, voices, rungs, above)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
+    ladder.on_turn = lambda rung, state, code: metrics.turns.labels(rung, state, code).inc()
     chimes = Chimes(settings.data / "chimes")
     recent = Recent(keep_text=settings.log_text)
     speech = Speech(

@@ -135,6 +135,28 @@ async def test_urgent_requests_go_first(queue: JobQueue, synthesizer: FakeSynthe
     assert order == ["Smoke!", "Get out!", "Story.", "Goes on.", "Prepare."]
 
 
+async def test_priorities_hold_across_clients_and_turns_within_them(
+    queue: JobQueue, synthesizer: FakeSynthesizer
+) -> None:
+    """Whoever came first, and however seldom a client was served: urgency goes first."""
+
+    def asked(priority: Priority, client: str, *names: str) -> list[tuple[Job, tuple[str, ...]]]:
+        return [(Job(name, priority=priority, client=client), (name,)) for name in names]
+
+    order = await spoken_order(
+        queue,
+        synthesizer,
+        *asked(Priority.BACKGROUND, "pages", "b1", "b2"),
+        *asked(Priority.NORMAL, "chatty", "n1", "n2", "n3"),
+        *asked(Priority.BACKGROUND, "nightly", "b3"),
+        *asked(Priority.NORMAL, "door", "n4"),
+        *asked(Priority.ALERT, "chatty", "a1", "a2"),
+        *asked(Priority.ALERT, "smoke", "a3"),
+    )
+    # The chatty one's alerts count as its turns, so the door speaks before it.
+    assert order == ["a1", "a3", "a2", "n4", "n1", "n2", "n3", "b1", "b3", "b2"]
+
+
 async def test_clients_take_turns(queue: JobQueue, synthesizer: FakeSynthesizer) -> None:
     order = await spoken_order(
         queue,
