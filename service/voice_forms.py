@@ -51,7 +51,7 @@ def refuse_foreign_page(request: web.Request) -> None:
     else:
         foreign = site not in ("same-origin", "none")
     if foreign:
-        raise ForeignPage("voices can be changed from the service's own page only")
+        raise ForeignPage("another site's page asks for this; use the service's own")
 
 
 def line(longest: int) -> Callable[[object], str]:

@@ -137,7 +137,7 @@ def halved(samples: Tensor) -> Tensor:
 
 def silent(samples: Tensor, frame: int) -> Tensor:
     """Which frames of (B, n) nobody hears, (B, n // frame)."""
-    level = samples.unflatten(1, (-1, frame)).square().mean(2).sqrt()
+    level = samples.reshape(len(samples), -1, frame).square().mean(2).sqrt()
     return level < _SILENCE * level.amax(1, keepdim=True).clamp(min=0.01) * 2
 
 

@@ -161,7 +161,7 @@ def _half(value: Tensor) -> Tensor:
 
 
 def _compact(optimizer: torch.optim.Optimizer) -> list[dict[str, Tensor]]:
-    rows = []
+    rows: list[dict[str, Tensor]] = []
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter)

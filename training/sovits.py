@@ -7,7 +7,9 @@ same speaker, as it does in use, so it cannot carry what is said.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -169,8 +171,9 @@ class Average(nn.ModuleDict):
     @torch.no_grad()
     def follow(self, network: Sovits, share: float = 0.001) -> None:
         """Move by this share towards the running weights."""
-        running = list(network.vits.parameters())
-        torch._foreach_lerp_(list(self["vits"].parameters()), running, share)
+        running: list[Tensor] = list(network.vits.parameters())
+        average: list[Tensor] = list(self["vits"].parameters())
+        torch._foreach_lerp_(average, running, share)
 
 
 def magnitudes(samples: Tensor) -> Tensor:
@@ -215,7 +218,8 @@ def _start(vits: Vits) -> None:
     nn.init.normal_(
         vits.enc_p.text_embedding.weight, std=vits.enc_p.text_embedding.embedding_dim**-0.5
     )
-    for coupling in vits.flow.couplings:
+    couplings: Iterable[Any] = vits.flow.couplings  # lists of networks know no types
+    for coupling in couplings:
         nn.init.zeros_(coupling.post.weight)
         nn.init.zeros_(coupling.post.bias)
         for layer in (
@@ -226,7 +230,8 @@ def _start(vits: Vits) -> None:
             weight_norm(layer)
     for up in vits.dec.ups:
         weight_norm(up)
-    for block in vits.dec.resblocks:
+    blocks: Iterable[Any] = vits.dec.resblocks
+    for block in blocks:
         for conv in (*block.convs1, *block.convs2):
             weight_norm(conv)
     # Learned with the content encoder, and frozen since.

@@ -273,7 +273,9 @@ def _backward(optimizer: torch.optim.Optimizer, loss: Tensor, keep: bool = False
     """Gradients of the optimizer's own parameters, though the loss may know of others."""
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(loss.device.type, enabled=False):
-        loss.backward(inputs=_parameters(optimizer), retain_graph=keep)
+        loss.backward(  # type: ignore[no-untyped-call]
+            inputs=_parameters(optimizer), retain_graph=keep
+        )
 
 
 def _update(optimizer: torch.optim.Optimizer, longest: float) -> None:

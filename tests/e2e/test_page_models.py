@@ -26,6 +26,16 @@ new MutationObserver((changes) => changes.forEach(
 )).observe(document.getElementById('job-list'), { subtree: true, attributes: true });
 """
 
+# The list of models as an image without PyTorch tells it, and a look at it.
+WITHOUT_PYTORCH = """
+window.fetch = (real => async (address, ...rest) => {
+  const answer = await real(address, ...rest);
+  if (!String(address).endsWith('v1/models') || rest[0]?.method === 'POST') return answer;
+  return Response.json({ ...await answer.json(), converting: 'fetched first' });
+})(window.fetch);
+document.dispatchEvent(new Event('token'));
+"""
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
@@ -80,6 +90,11 @@ async def test_a_model_is_uploaded_and_watched(
     await browser.until("!document.getElementById('models-none').hidden")
     assert "plain voice" in await browser.run(text_of("#models-none"))
     await browser.run(click("#add-model"))
+    offers = "[...document.getElementById('install-from').options].map(({ value }) => value)"
+    assert await browser.run(offers) == ["hub", "upload", "folder"]
+    await browser.until("!document.querySelector('#install [data-converting]:not([hidden])')")
+    await browser.run(WITHOUT_PYTORCH)
+    await browser.until("!document.querySelector('[data-converting=\"fetched first\"]').hidden")
     await browser.run(set_value("#install-from", "upload"))
     await browser.run("document.getElementById('install-from').dispatchEvent(new Event('change'))")
     await browser.run(set_value("#install-name", "Our model"))
