@@ -21,7 +21,6 @@ import numpy as np
 
 from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
-from service.jobs import SpokenChunk, Utterance
 from service.logs import without_texts
 from service.pace import Stopwatch
 from service.rung_worker import (
@@ -32,6 +31,7 @@ from service.rung_worker import (
     RungWorker,
     model_of,
 )
+from service.utterance import SpokenChunk, Utterance
 
 _LOGGER = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between a step down and the next try

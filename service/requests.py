@@ -15,7 +15,7 @@ from service.chimes import NAME
 from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
-from service.jobs import Priority
+from service.job import Priority
 from service.ladder import Fallback
 from service.rules import number, stands_for, whole
 from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling

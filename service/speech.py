@@ -22,7 +22,8 @@ from service.chimes import RATE as CHIME_RATE
 from service.chimes import Chimes
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
 from service.installed_model import Choice
-from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from service.job import Job, Priority
+from service.jobs import JobQueue
 from service.ladder import Fallback
 from service.logs import Trace, current, hide, new_trace, traced
 from service.metrics import LastAnswer, Metrics
@@ -30,6 +31,7 @@ from service.recent import Recent
 from service.sampling import AS_USUAL, Sampling
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking, silence
+from service.utterance import SpokenChunk, Utterance
 from service.voice import StyleNotFound, Voice
 from service.voices import VoiceStore
 

@@ -9,7 +9,9 @@ import pytest
 from engines.audio import AudioChunk
 from service import jobs
 from service.errors import Expired, NotReady, QueueFull, SynthesisFailed, TooManyRequests
-from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from service.job import Job, Priority
+from service.jobs import JobQueue
+from service.utterance import SpokenChunk, Utterance
 from tests.service.conftest import FakeSynthesizer, eventually
 
 
@@ -187,6 +189,7 @@ async def test_what_has_begun_does_not_expire(
     queue: JobQueue, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
+    monkeypatch.setattr("service.job.monotonic", lambda: clock)
     monkeypatch.setattr(jobs, "monotonic", lambda: clock)
     synthesizer.gate.clear()
     job = given(queue, Job("a", expires=60), "One.", "Two.")
@@ -200,6 +203,7 @@ async def test_a_wait_too_long_is_refused_with_the_time_to_come_back(
     queue: JobQueue, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
+    monkeypatch.setattr("service.job.monotonic", lambda: clock)
     monkeypatch.setattr(jobs, "monotonic", lambda: clock)
     queue.limit = 20
     synthesizer.gate.clear()
