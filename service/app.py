@@ -35,7 +35,8 @@ from service.recent import Recent, RecentApi
 from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.supervisor import Supervisor
 from service.supervisor_discovery import SupervisorDiscovery
 from service.transcripts import Transcripts

@@ -20,7 +20,7 @@ from service.ladder import Fallback
 from service.rules import number, stands_for, whole
 from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling
 from service.speaking import Speaking
-from service.speech import FASTEST, SLOWEST, SpeechRequest
+from service.speech_request import FASTEST, SLOWEST, SpeechRequest
 from service.steady import steady
 from service.voice import folded
 from service.voice_folder import LONGEST_STYLE
