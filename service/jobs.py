@@ -213,11 +213,20 @@ class JobQueue:
         """Start the thread."""
         self._thread.start()
 
-    def close(self, drain: float = 30.0) -> None:
-        """Refuse new jobs, let the thread finish the others for `drain` seconds, then stop it."""
+    @property
+    def idle(self) -> bool:
+        """Whether all that was accepted has been spoken, and fetched by who asked for it."""
+        return not self._jobs and not self._open
+
+    def refuse(self) -> None:
+        """Accept no further job; those that were accepted are spoken."""
         with self._changed:
             self._closing = True
             self._changed.notify()
+
+    def close(self, drain: float = 30.0) -> None:
+        """Refuse new jobs, let the thread finish the others for `drain` seconds, then stop it."""
+        self.refuse()
         self._thread.join(drain)
         with self._changed:
             for job in self._jobs:

@@ -74,5 +74,18 @@ class InstallFailed(ServiceError):
     status = 422
 
 
+class ConverterMissing(ServiceError):
+    """Official files need PyTorch to be converted, which is not here and cannot be fetched."""
+
+    code = "converter_missing"
+    status = 409
+
+
+class ConverterFailed(InstallFailed):
+    """PyTorch could not be fetched."""
+
+    code = "converter_failed"
+
+
 class ChildKilled(InstallFailed):
     """The process that worked on a model was killed, or crashed."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engines.model_folder import PRECISIONS, ModelFolder
 from engines.spec import OFFICIAL_FILES, OFFICIAL_REPOSITORY
+from service.converter import Converter
 from service.durable import write_file
 from service.errors import BadRequest
 from service.installed_model import ABOUT, about_file
@@ -44,7 +45,8 @@ class ModelJobs(JobRunner):
 
     Args:
         store: where they go.
-        incoming: folder from which models may be installed by the name of a folder in it.
+        incoming: folder from which models may be installed by the name of a folder in it; what
+            converts them lies beside it, in the data folder.
         hub: address of the hub; empty for the library's own.
     """
 
@@ -52,12 +54,14 @@ class ModelJobs(JobRunner):
         super().__init__(store.folder)
         self._store = store
         self.incoming = incoming
+        self.converter = Converter(incoming.parent)
         self._hub = hub
 
     def start_upload(self, job: InstallJob, precision: str) -> None:
         """Install what lies in the job's folder under the names of `model_files.UPLOADS`."""
 
         async def prepare() -> None:
+            await self._bring_converter(job)
             given = job.work / SHARED
             await self._convert(job, job.work / T2S, job.work / SOVITS, given, precision)
             await asyncio.to_thread(keep_shared, given, self._base)
@@ -69,6 +73,7 @@ class ModelJobs(JobRunner):
 
         Raises:
             BadRequest: there is no such folder, or it holds neither.
+            ConverterMissing: it holds official files, and nothing here converts them.
             TooManyJobs, StorageFailed: see `begin`.
         """
         if folder not in self.incoming_folders():
@@ -80,6 +85,8 @@ class ModelJobs(JobRunner):
         """Install a folder that a person on this machine named; errors as `start_folder`."""
         converted = (folder / "model.json").is_file()
         pair = None if converted else find_pair(folder)
+        if pair is not None:
+            self.converter.check()
         job = self.begin("folder", name)
 
         async def prepare() -> None:
@@ -87,6 +94,7 @@ class ModelJobs(JobRunner):
                 job.at("copy", 0, "copying the converted model")
                 await asyncio.to_thread(_copy_whole, folder, job.work / "model")
             else:
+                await self._bring_converter(job)
                 await self._convert(job, *pair, folder, precision)
 
         self._start(job, prepare)
@@ -100,11 +108,14 @@ class ModelJobs(JobRunner):
         What has come stays until the model is installed: another try goes on from there.
 
         Raises:
+            ConverterMissing: nothing here converts them.
             TooManyJobs, StorageFailed: see `begin`.
         """
+        self.converter.check()
         job = self.begin("hub", name)
 
         async def prepare() -> None:
+            await self._bring_converter(job)
             came = self._store.folder / DOWNLOADS
             names = files_of(version, self._base, chinese=chinese)
             at: list[str | Path] = ["--endpoint", self._hub] if self._hub else []
@@ -153,6 +164,12 @@ class ModelJobs(JobRunner):
         model = await asyncio.to_thread(self._store.install, job.work / "model", job.name)
         job.model, job.message = model.id, "installed"
         _LOGGER.info("model %r is installed as %s", job.name, model.id)
+
+    async def _bring_converter(self, job: InstallJob) -> None:
+        # Before anything else that takes long: where it cannot be had, nothing else is of use.
+        if self.converter.state != "here":
+            job.at("fetch", 0, "PyTorch, which converts official files: about 200 MB, once")
+            await self.converter.bring()
 
     async def _convert(
         self, job: InstallJob, t2s: Path, sovits: Path, given: Path, precision: str

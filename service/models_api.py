@@ -90,6 +90,7 @@ class ModelsApi:
                 "jobs": [job.as_dict() for job in self._jobs.all()],
                 "incoming": folders,
                 "versions": list(OFFICIAL_FILES),
+                "converting": self._jobs.converter.state,
             }
         )
 
@@ -114,6 +115,7 @@ class ModelsApi:
         return _accepted(job.as_dict())
 
     async def _upload(self, request: web.Request) -> web.Response:
+        self._jobs.converter.check()
         job = self._jobs.begin("upload", "upload")
         try:
             fields = await receive(request, job)

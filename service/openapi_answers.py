@@ -136,6 +136,7 @@ SCHEMAS: dict[str, Described] = {
         jobs=_list(_JOB),
         incoming=_list(_TEXT),
         versions=_list(_TEXT),
+        converting={"enum": ["here", "fetched first", "missing"]},
     ),
     "Traffic": _TRAFFIC,
     "Job": _JOB,
@@ -148,6 +149,7 @@ SCHEMAS: dict[str, Described] = {
         reason=_TEXT_OR_NULL,
         rungs=_list(_object(name=_TEXT, up=_FLAG, reason=_TEXT_OR_NULL, since=_NUMBER_OR_NULL)),
         queue=_object(depth=_WHOLE, limit=_WHOLE),
+        mqtt={"anyOf": [_object(connected=_FLAG, reason=_TEXT_OR_NULL), {"type": "null"}]},
         uptime=_NUMBER,
     ),
     "Recent": _object(

@@ -104,7 +104,8 @@ class VoicesApi:
         self._admit(request)
         async with self._uploads.receive(request) as upload:
             fields = check(ENROL, upload.fields, LIMITS)
-            made = await self._enrolment.enrol(upload.file, fields["name"], words_of(fields))
+            model = self._model(fields["model"])
+            made = await self._enrolment.enrol(upload.file, fields["name"], words_of(fields), model)
         response = _with_verdict(*made, status=201)
         response.headers["Location"] = f"/v1/voices/{made[0].id}"
         return response
@@ -130,7 +131,7 @@ class VoicesApi:
             key: fields[key] for key in ("name", "language", "transcript") if key in fields
         }
         if "model" in fields:
-            changes["model"] = self._models.find(fields["model"]).id if fields["model"] else None
+            changes["model"] = self._model(fields["model"])
         if "consent" in fields:
             changes["consent"] = consent_of(fields["consent_name"])
         facts = replace(voice.facts, **changes)
@@ -172,6 +173,10 @@ class VoicesApi:
         data = await asyncio.to_thread(self._voices.reference, request.match_info["id"], name)
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=data, content_type="audio/wav", headers=headers)
+
+    def _model(self, asked: str | None) -> str | None:
+        """Id of the model that shall speak a voice; None for the house's own choice."""
+        return self._models.find(asked).id if asked else None
 
     def _admit(self, request: web.Request) -> None:
         refuse_foreign_page(request)

@@ -27,7 +27,9 @@ async function showHealth() {
     line.textContent = health.status === "ok"
       ? `Ready · ${lower(rungName(health.rung))}${queue}`
       : `${health.status}${health.reason ? `: ${health.reason}` : ""}`;
-    line.dataset.state = health.status === "ok" ? "good" : "bad";
+    const broker = health.mqtt?.reason;
+    if (broker) line.textContent += ` · MQTT: ${broker}`;
+    line.dataset.state = health.status === "ok" && !broker ? "good" : "bad";
   } catch {
     line.textContent = "The service does not answer";
     line.dataset.state = "bad";

@@ -110,6 +110,17 @@ def test_the_voices_are_listed(house: NodeRed) -> None:
     assert listed["default"] in {voice["id"] for voice in listed["payload"]}
 
 
+def test_the_token_stays_in_node_red(house: NodeRed) -> None:
+    exported = json.dumps(house.exported())
+    assert '"gptsovits-server"' in exported
+    assert "credentials" not in exported
+    assert TOKEN not in exported
+    assert house.credentials("gptsovits-server", "server") == {"has_token": True}
+    kept = {path.name: path.read_text() for path in house.folder.glob("*.json")}
+    assert {"flows.json", "flows_cred.json"} <= set(kept)
+    assert [name for name, text in kept.items() if TOKEN in text] == []
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_what_node_red_exports(node_red: NodeRed, example: Path) -> None:
     flow = json.loads(example.read_text())

@@ -146,6 +146,7 @@ class NodeRed(Process):
         place = LANES[lane]()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
         package = json.loads((PALETTE / "package.json").read_text())["name"]
         installed = folder / "node_modules" / package
         installed.parent.mkdir(parents=True)
@@ -180,6 +181,11 @@ class NodeRed(Process):
         """All flows as the runtime gives them out."""
         flows: list[dict[str, Any]] = self._ask("/flows")
         return flows
+
+    def credentials(self, kind: str, node: str) -> dict[str, Any]:
+        """What the editor is told of a node's credentials."""
+        known: dict[str, Any] = self._ask(f"/credentials/{kind}/{node}")
+        return known
 
     def deploy(self, flow: list[dict[str, Any]]) -> None:
         """Replace all flows; what they kept is forgotten."""

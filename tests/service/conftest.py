@@ -114,7 +114,8 @@ async def start_service(
     async with aiohttp.ClientSession() as session:
 
         async def start(**settings: object) -> RunningService:
-            app = create_app(Settings(data=tmp_path, **settings), lambda: (synthesizer,))
+            wanted = Settings(**{"data": tmp_path, **settings})
+            app = create_app(wanted, lambda: (synthesizer,))
             runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=5)
             runners.append(runner)
             await runner.setup()

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from engines.audio import AudioChunk
+from service import app as app_module
 from tests.service.conftest import (
     CHUNK_SECONDS,
     CHUNKS_PER_SENTENCE,
@@ -330,3 +331,20 @@ async def test_a_rung_that_sounds_wrong_is_never_ready(
         health = await response.json()
     assert (response.status, health["status"]) == (200, "unavailable")
     assert health["reason"] == error["message"]
+
+
+async def test_it_becomes_ready_when_the_voice_is_well_again(
+    start_service: StartService, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "TEST_AGAIN", 0.01)
+    well = synthesizer.speak
+    silent = AudioChunk(np.zeros(24000, np.float32), 24000)
+    monkeypatch.setattr(synthesizer, "speak", lambda utterance, cancelled: iter([silent]))
+    service = await start_service()
+    async with service.session.get(f"{service.url}/ready") as response:
+        assert response.status == 503
+    monkeypatch.setattr(synthesizer, "speak", well)
+    await eventually(lambda: service.health.ready)
+    async with service.session.get(f"{service.url}/health") as response:
+        health = await response.json()
+    assert (health["status"], health["reason"]) == ("ok", None)

@@ -61,6 +61,32 @@ async def answers(visitor: Visitor, count: int, seconds: float = 60) -> list[dic
     return found
 
 
+def old_broker(port: int) -> Callable[..., Awaitable[None]]:
+    """In front of the broker: refuses MQTT 5 as a broker does that knows 3.1.1 only."""
+    refusal = b"\x20\x02\x00\x01"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = await reader.read(4096)
+        level = hello[hello.index(b"MQTT") + 4]
+        inside, outside = await asyncio.open_connection("127.0.0.1", port)
+        outside.write({4: hello, 5: b""}[level])
+        writer.write({4: b"", 5: refusal}[level])
+        await asyncio.wait(
+            [
+                asyncio.create_task(_pump(reader, outside)),
+                asyncio.create_task(_pump(inside, writer)),
+            ]
+        )
+
+    return serve
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(4096):
+        writer.write(data)
+    writer.close()
+
+
 class HomeAssistant:
     """Knows one player that plays and one that is off; keeps what it was asked to play."""
 
