@@ -156,7 +156,10 @@ async def _drain(health: Health) -> None:
     health.ready, health.failure = False, "the service stops"
     queue = health.queue
     queue.refuse()
-    _LOGGER.info("stopping: %d requests are still being answered", queue.depth)
+    if queue.depth:
+        _LOGGER.info("stopping: %d requests are still being answered", queue.depth)
+    else:
+        _LOGGER.info("stopping: nobody waits for an answer")
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             while not queue.idle:  # noqa: ASYNC110 - its thread tells nobody

@@ -161,7 +161,9 @@ class VoiceStore:
                 message = f"voice: there are {MAX_VOICES} voices; delete one first"
                 raise TooManyVoices(message, limit=MAX_VOICES)
             made = VoiceFolder(facts, reference_file(recording), {})
-            return self._keep(self._disk.free_id(facts.name, _RESERVED), made)
+            voice = self._keep(self._disk.free_id(facts.name, _RESERVED), made)
+            _LOGGER.info("voice %s: enrolled", voice.id)
+            return voice
 
     def change(self, voice_id: str, facts: VoiceFacts) -> Voice:
         """Give a voice other facts; its reference stays.
@@ -177,9 +179,11 @@ class VoiceStore:
             now = replace(before, facts=replace(facts, styles=before.facts.styles))
             facts = now.facts
             if revision_of(now) != voice.source:
-                return self._keep(voice_id, now)
-            self._disk.write_facts(voice_id, facts)
-            self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
+                self._keep(voice_id, now)
+            else:
+                self._disk.write_facts(voice_id, facts)
+                self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
+            _LOGGER.info("voice %s: its facts are changed", voice_id)
             return self._spoken(self._voices[voice_id])
 
     def rerecord(self, voice_id: str, facts: VoiceFacts, recording: Recording) -> Voice:
@@ -193,7 +197,9 @@ class VoiceStore:
             _, before = self._opened(voice_id)
             facts = replace(facts, styles=before.facts.styles)
             now = replace(before, facts=facts, reference=reference_file(recording))
-            return self._keep(voice_id, now)
+            changed = self._keep(voice_id, now)
+            _LOGGER.info("voice %s: recorded anew", voice_id)
+            return changed
 
     def add_style(self, voice_id: str, style: Style, recording: Recording) -> Voice:
         """Give a voice a further reference.
@@ -254,6 +260,7 @@ class VoiceStore:
             gone = self._disk.hide(voice_id)
             del self._voices[voice_id]
             self._end_deletion(voice_id, gone)
+            _LOGGER.info("voice %s: deleted, with all that it has said", voice_id)
 
     def reference(self, voice_id: str, style: str | None = None) -> bytes:
         """A voice's reference, or that of one of its styles, as a WAV file.

@@ -89,6 +89,22 @@ async def test_full_queue_is_503_with_retry_after_before_any_byte(
 
 
 @pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "input: is missing"),
+        ({"input": "Hi", "loud": 1}, "loud: there is no such field; there are "),
+        ({"input": "Hi", "priority": "urgent"}, "priority: value must be one of "),
+    ],
+)
+async def test_what_is_wrong_is_said_in_a_persons_words(
+    start_service: StartService, fields: dict[str, object], message: str
+) -> None:
+    service = await start_service()
+    async with service.post(**fields) as response:
+        assert (await response.json())["error"]["message"].startswith(message)
+
+
+@pytest.mark.parametrize(
     ("fields", "status", "code", "param", "limit"),
     [
         ({}, 400, "bad_request", "input", None),
