@@ -151,4 +151,22 @@ def _in_places(hass: HomeAssistant, target: Mapping[str, Any]) -> set[str]:
         near = room in rooms or entity.device_id in meant or bool(marks & labels)
         if near and entity.hidden_by is None and entity.disabled_by is None:
             found.add(entity.entity_id)
-    return found
+    return found - _players_of_satellites(hass, found)
+
+
+def _players_of_satellites(hass: HomeAssistant, found: set[str]) -> set[str]:
+    """Players that are the loudspeaker of a satellite that is meant, too: it says it once."""
+    registry = er.async_get(hass)
+    entities = [entity for each in found if (entity := registry.async_get(each))]
+    able = {
+        entity.device_id
+        for entity in entities
+        if entity.domain == SATELLITE_DOMAIN
+        and (state := hass.states.get(entity.entity_id))
+        and state.state != STATE_UNAVAILABLE
+    } - {None}
+    return {
+        entity.entity_id
+        for entity in entities
+        if entity.domain == PLAYER_DOMAIN and entity.device_id in able
+    }

@@ -102,7 +102,7 @@ def test_every_step_error_and_abort_of_the_voice_flow_has_its_text() -> None:
     assert flow.__name__ == "VoiceFlow"
     assert _named("voice_flow", r'_step\("(\w+)"') == texts["step"].keys()
     assert texts["initiate_flow"].keys() == {"user", "reconfigure"}
-    assert _named("voice_flow", r'errors\[\w+\] = "(\w+)"') == texts["error"].keys()
+    assert _named("voice_flow", r'errors\[["\w]+\] = "(\w+)"') == texts["error"].keys()
     aborts = _named("voice_flow", r'reason="(\w+)"') | {"reconfigure_successful"}
     assert aborts == texts["abort"].keys()
     for step in texts["step"].values():
