@@ -123,6 +123,38 @@ async def test_rooms_floors_labels_and_devices_name_players(
 
 
 @pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ({"entity_id": "media_player.bedroom"}, ["bath", "hall"]),
+        ({"area_id": "bedroom"}, ["bath", "hall"]),
+        ({"label_id": ["quiet"]}, ["bath"]),
+        ({"area_id": ["bedroom", "bath"]}, ["hall"]),
+    ],
+)
+async def test_what_is_excluded_stays_silent(
+    hass: HomeAssistant,
+    played: list[ServiceCall],
+    entity_registry: er.EntityRegistry,
+    area_registry: ar.AreaRegistry,
+    floor_registry: fr.FloorRegistry,
+    label_registry: lr.LabelRegistry,
+    exclude: dict[str, Any],
+    left: list[str],
+) -> None:
+    upstairs = floor_registry.async_create("Upstairs")
+    quiet = {label_registry.async_create("Quiet").label_id}
+    for name, labels in {"bath": set(), "hall": quiet, "bedroom": quiet}.items():
+        area = area_registry.async_create(name, floor_id=upstairs.floor_id, labels=labels)
+        entity = entity_registry.async_get_or_create(
+            "media_player", "demo", name, suggested_object_id=name
+        )
+        entity_registry.async_update_entity(entity.entity_id, area_id=area.id)
+        hass.states.async_set(entity.entity_id, STATE_IDLE)
+    told = await _announce(hass, entity_id=[], floor_id="upstairs", exclude=exclude)
+    assert told["players"] == [f"media_player.{room}" for room in left]
+
+
+@pytest.mark.parametrize(
     ("satellite", "told"),
     [(STATE_IDLE, "assist_satellite.voice"), (STATE_UNAVAILABLE, "media_player.voice")],
 )

@@ -136,7 +136,7 @@ def test_the_selectors_of_an_action_are_home_assistants(action: str) -> None:
 def test_the_fields_of_an_action_are_the_same_everywhere(action: str) -> None:
     described, texts = _fields(SERVICES[action]), TEXTS["services"][action]
     _, schema, _ = ACTIONS[action]
-    target = {"entity_id", "device_id", "area_id", "floor_id", "label_id"}
+    target = {"entity_id", "device_id", "area_id", "floor_id", "label_id", "exclude"}
     assert {str(key) for key in schema} - target == described.keys()
     assert described.keys() == texts["fields"].keys()
     assert all({"name", "description"} == field.keys() for field in texts["fields"].values())
