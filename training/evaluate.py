@@ -68,16 +68,15 @@ def make(model: Path, out: Path, sentences: int, endless: int, seed: int) -> Non
     backend = open_backend("torch", files) if exported else open_backend("onnxruntime", model)
     bert = BertFeatures(backend, files.tokenizer)
     enroller, synthesizer = Enroller(backend, bert), Synthesizer(backend, bert)
-    readings = [reading for text in held_out() if (reading := read(text))]
+    readings, reference = _readings(), reference_reading()
     prompts, rows = {}, []
-    reference = next(r for r in readings if 45 <= len(r.phone_ids) <= 60)
     for speaker in held_out_speakers():
         spoken = open_engine(speaker.engine).speak(reference, speaker, 0)
         _write(out / "reference" / f"{speaker.name}.wav", spoken.samples)
         prompts[speaker.name] = enroller.enrol(
             [Recording(spoken.samples, RATE)], phonemize(reference.text, "en")
         )
-    others = [reading for reading in readings if reading is not reference]
+    others = [reading for reading in readings if reading != reference]
     plan = [(name, n, r) for n, r in enumerate(others[:sentences]) for name in prompts]
     names = list(prompts)
     plan += [
@@ -108,6 +107,11 @@ def make(model: Path, out: Path, sentences: int, endless: int, seed: int) -> Non
         )
         print(f"\r{place + 1}/{len(plan)}", end="", flush=True)
     (out / "made.json").write_text(json.dumps(rows, indent=1))
+
+
+def reference_reading() -> Reading:
+    """What the speakers say in the recording that is cloned."""
+    return next(reading for reading in _readings() if 45 <= len(reading.phone_ids) <= 60)
 
 
 def hear(out: Path) -> dict[str, Any]:
@@ -193,6 +197,10 @@ def _summary(heard: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) ->
         "runaways": sum(not SHORTEST <= ratio <= LONGEST for ratio in ratios),
         "sentences": len(rows),
     }
+
+
+def _readings() -> list[Reading]:
+    return [reading for text in held_out() if (reading := read(text))]
 
 
 def _expected(reading: Reading) -> float:
