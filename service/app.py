@@ -35,7 +35,8 @@ from service.recent import Recent, RecentApi
 from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.supervisor import Supervisor
 from service.supervisor_discovery import SupervisorDiscovery
 from service.transcripts import Transcripts
@@ -120,6 +121,7 @@ def create_app(
     )
     models.join(ladder, voices, rungs, above)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
+    ladder.on_turn = lambda rung, state, code: metrics.turns.labels(rung, state, code).inc()
     chimes = Chimes(settings.data / "chimes")
     recent = Recent(keep_text=settings.log_text)
     speech = Speech(

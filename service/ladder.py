@@ -21,7 +21,6 @@ import numpy as np
 
 from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
-from service.jobs import SpokenChunk, Utterance
 from service.logs import without_texts
 from service.pace import Stopwatch
 from service.rung_worker import (
@@ -32,6 +31,7 @@ from service.rung_worker import (
     RungWorker,
     model_of,
 )
+from service.utterance import SpokenChunk, Utterance
 
 _LOGGER = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between a step down and the next try
@@ -83,10 +83,12 @@ class Ladder:
 
     Attributes:
         on_step: told (from, to, code) whenever another rung becomes the one that speaks.
+        on_turn: told (rung, "down" or "up", code) of every rung, also where another one speaks.
     """
 
     def __init__(self, rungs: Sequence[Rung]) -> None:
         self.on_step: Callable[[str, str, str], None] = lambda before, after, code: None
+        self.on_turn: Callable[[str, str, str], None] = lambda rung, state, code: None
         self._steps = [_Step(RungWorker(rung)) for rung in rungs]
         self._lock = threading.Lock()
 
@@ -249,7 +251,7 @@ class Ladder:
             now = monotonic()
             before = self.rung
             code = getattr(error, "code", "failed")
-            if step.reason is None:
+            if fell := step.reason is None:
                 steady = step.rose is None or now - step.rose >= STEADY
                 again = min(step.retry_after * 2, LAST_RETRY)
                 step.since, step.retry_after = now, FIRST_RETRY if steady else again
@@ -260,17 +262,23 @@ class Ladder:
             if getattr(error, "sticky", False):
                 step.lost, step.reason = error, f"needs restart: {step.reason}"
             step.retry_at = now + step.retry_after
-            self._tell(before, code)
+            if fell:
+                self._tell(step, before, "down", code)
 
     def _rise(self, step: _Step) -> None:
         before = self.rung
         step.reason, step.rose = None, monotonic()
-        self._tell(before, "recovered")
+        self._tell(step, before, "up", "recovered")
 
-    def _tell(self, before: str, code: str) -> None:
+    def _tell(self, step: _Step, before: str, state: str, code: str) -> None:
+        self.on_turn(step.name, state, code)
         if (after := self.rung) != before:
             _LOGGER.warning("ladder: from %s to %s (%s)", before, after, code)
             self.on_step(before, after, code)
+        elif step.name != after:
+            _LOGGER.warning("ladder: %s is %s (%s), %s speaks on", step.name, state, code, after)
+        else:
+            _LOGGER.warning("ladder: %s is %s (%s)", step.name, state, code)
 
 
 def _other_model(step: _Step, utterance: Utterance) -> bool:

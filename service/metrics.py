@@ -81,6 +81,12 @@ class Metrics:
             ["before", "after", "code"],
             registry=registry,
         )
+        self.turns = Counter(
+            "speech_rung_turns",
+            "Rungs that went down or came back up, and why; also those that did not speak then",
+            ["rung", "state", "code"],
+            registry=registry,
+        )
         self.audio_seconds = Counter(
             "speech_audio_seconds", "Audio handed out", ["rung"], registry=registry
         )

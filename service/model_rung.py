@@ -28,10 +28,10 @@ from engines.model_folder import TOKENIZER, ModelFolder
 from engines.text import LANGUAGES, phonemize
 from service.graphics_card import CARD
 from service.installed_model import InstalledModel
-from service.jobs import Utterance
 from service.model_prompts import ModelPrompts
 from service.own_thread import DeviceHung, OwnThread
 from service.rung_worker import Bounds, Cancelled
+from service.utterance import Utterance
 from service.voice import Voice
 from service.voices import VoiceStore
 

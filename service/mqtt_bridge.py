@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from service.errors import ServiceError
-from service.jobs import Priority
+from service.job import Priority
 from service.mqtt_announcer import CHOICES, Announcer, Clip
 from service.mqtt_discovery import BIRTH, Described, description, topic
 from service.mqtt_jobs import MOST_ATTEMPTS, Answer, JobStore, StoredJob, Verdict

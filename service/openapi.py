@@ -104,6 +104,7 @@ def _responses(row: Row) -> dict[str, Described]:
     made = {str(status): good}
     sends = row.body is not None or row.form is not None
     always = (*(() if row.open else (401,)), *((413, 415) if sends else ()))
+    always += () if row.method == "GET" else (403,)
     for code in sorted({*row.errors, *always}):
         name = "Error" if code in always else row.error
         schema = {"$ref": f"#/components/schemas/{name}"}

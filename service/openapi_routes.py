@@ -65,7 +65,7 @@ ROWS = (
         "/v1/audio/speech/stream",
         "Speak while the text is written: a WebSocket, see docs/protocols.md",
         (101, ""),
-        errors=(400,),
+        errors=(400, 403),
     ),
     Row(
         "POST",

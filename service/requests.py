@@ -15,12 +15,12 @@ from service.chimes import NAME
 from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
-from service.jobs import Priority
+from service.job import Priority
 from service.ladder import Fallback
 from service.rules import number, stands_for, whole
 from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling
 from service.speaking import Speaking
-from service.speech import FASTEST, SLOWEST, SpeechRequest
+from service.speech_request import FASTEST, SLOWEST, SpeechRequest
 from service.steady import steady
 from service.voice import folded
 from service.voice_folder import LONGEST_STYLE

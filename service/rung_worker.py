@@ -10,8 +10,8 @@ from typing import Protocol
 
 from engines.audio import AudioChunk
 from engines.errors import EngineError
-from service.jobs import Utterance
 from service.logs import Trace, current, traced
+from service.utterance import Utterance
 
 Cancelled = Callable[[], bool]
 

@@ -20,7 +20,8 @@ from service.formats import Encoder, Format
 from service.http_audio import answer_headers, stream_answer
 from service.installed_model import InstalledModel
 from service.requests import encoded, read_json
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.upstream_fields import (
     Refused,
     Unreadable,

@@ -7,6 +7,7 @@ document.addEventListener("voices", showList);
 document.addEventListener("models", showList);
 
 function showList() {
+  byId("voices-none").hidden = voices.length === 0 || voices.some(({ cloned }) => cloned);
   byId("voice-list").replaceChildren(...voices.map(row));
 }
 

@@ -16,8 +16,8 @@ from service import steady
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
-from service.jobs import Utterance
 from service.rung_worker import Bounds
+from service.utterance import Utterance
 
 RATE = 24_000
 CHUNKS_PER_SENTENCE = 4

@@ -16,8 +16,8 @@ from engines.audio import AudioChunk
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
-from service.jobs import Utterance
 from service.rung_worker import Bounds
+from service.utterance import Utterance
 from tests.service.conftest import eventually
 
 TOKENS = 200

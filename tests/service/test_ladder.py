@@ -18,9 +18,9 @@ from service import ladder as ladder_module
 from service.app import create_app
 from service.config import Settings
 from service.errors import LanguageUnavailable, SynthesisFailed, TextRefused
-from service.jobs import Utterance
 from service.ladder import Fallback, Ladder
 from service.rung_worker import Bounds, RungSlow
+from service.utterance import Utterance
 
 CHUNK = AudioChunk(np.full(12000, 0.1, np.float32), 24000)
 WORDS = Utterance("Hello.", "mum", "en")

@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from engines.audio import AudioChunk
 from service import jobs, speaking
 from service.account import Account
-from service.jobs import Utterance
 from service.metrics import Metrics
 from service.recent import Recent
+from service.utterance import Utterance
 from tests.service.conftest import (
     CHUNK_SECONDS,
     CHUNKS_PER_SENTENCE,
@@ -78,6 +78,7 @@ async def test_waiting_and_expiry_are_counted(
     patient = asyncio.create_task(service.post(input="Three.", priority="alert").__aenter__())
     await eventually(lambda: service.queue_depth() == 3)
     now = jobs.monotonic
+    monkeypatch.setattr("service.job.monotonic", lambda: now() + 100)
     monkeypatch.setattr(jobs, "monotonic", lambda: now() + 100)
     synthesizer.gate.set()
     assert [(await task).status for task in (first, late, patient)] == [200, 504, 200]

@@ -93,6 +93,7 @@ class HomeAssistant:
     def __init__(self) -> None:
         self.played: list[dict[str, Any]] = []
         self.tokens: list[str] = []
+        self.paths: list[str] = []
         self.turned: list[float] = []
         self.status = 200
         self.awake: dict[str, Any] | None = None  # what the kitchen is once it plays
@@ -103,10 +104,11 @@ class HomeAssistant:
         self.volume_status = 200
         self.kitchen: dict[str, Any] = {"state": "idle", "attributes": {"volume_level": 0.2}}
         app = web.Application()
-        app.router.add_get("/api/states/{player}", self._state)
-        app.router.add_post("/api/services/media_player/play_media", self._play)
-        app.router.add_post("/api/services/media_player/volume_set", self._turn)
-        app.router.add_post("/api/services/homeassistant/update_entity", self._look)
+        for api in ("/api", "/core/api"):  # its own, and as the Supervisor passes it on
+            app.router.add_get(api + "/states/{player}", self._state)
+            app.router.add_post(f"{api}/services/media_player/play_media", self._play)
+            app.router.add_post(f"{api}/services/media_player/volume_set", self._turn)
+            app.router.add_post(f"{api}/services/homeassistant/update_entity", self._look)
         self.server = TestServer(app)
 
     @property
@@ -123,6 +125,7 @@ class HomeAssistant:
 
     async def _play(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers["Authorization"])
+        self.paths.append(request.path)
         self.played.append(await request.json())
         self.kitchen = self.awake or self.kitchen
         return web.json_response([], status=self.status)

@@ -86,6 +86,7 @@ def test_who_is_not_let_in_has_lost_nothing(clock: Clock) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt_rival, "PAUSES", (1, 1, 1))
+    monkeypatch.setattr(mqtt_rival, "MANY", 2)
     monkeypatch.setattr(mqtt_rival, "QUICK", 60.0)  # of a busy machine
     monkeypatch.setattr(mqtt_rival, "CALM", 60.0)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.mqtt_link import MAX_PACKET
 from tests.lab.broker import Broker
 from tests.lab.ground import REPOSITORY
 from tests.lab.mqtt_client import Visitor
@@ -259,6 +260,19 @@ async def test_a_broker_that_takes_small_packets_only(
             assert "is gone" not in caplog.text
     finally:
         narrow.stop()
+
+
+async def test_the_broker_keeps_the_largest_to_itself(
+    start_house: StartHouse, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await start_house()
+    visitor.publish(SAY, b"x" * (MAX_PACKET + 1))
+    visitor.publish(SAY, b"y" * (MAX_PACKET - 4096))
+    visitor.say(text="Next.", id="next")
+    large, after = sorted(await answers(visitor, 2), key=lambda each: "url" in each)
+    assert (large["code"], after["id"]) == ("body_too_large", "next")
+    assert str(MAX_PACKET - 4096) in large["message"]
+    assert "is gone" not in caplog.text
 
 
 async def test_a_full_disk_is_told(
