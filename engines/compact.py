@@ -62,8 +62,8 @@ def waves(positions: int, width: int) -> Floats:
 
 
 def normed(gain: Floats, direction: Floats) -> Floats:
-    """Weight normalisation (Salimans & Kingma 2016), the norm over all axes but the first."""
-    axes = tuple(range(1, direction.ndim))
+    """Weight normalisation (Salimans & Kingma 2016), over the axes that the gain lacks."""
+    axes = tuple(axis for axis, size in enumerate(gain.shape) if size == 1)
     return np.asarray(direction * (gain / np.sqrt((direction**2).sum(axes, keepdims=True))))
 
 

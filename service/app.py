@@ -120,6 +120,7 @@ def create_app(
         cloned=models.choice.speaker,
     )
     models.join(ladder, voices, rungs, above)
+    jobs.unboxed = lambda: jobs.box.enrol(voices)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
     ladder.on_turn = lambda rung, state, code: metrics.turns.labels(rung, state, code).inc()
     chimes = Chimes(settings.data / "chimes")

@@ -74,6 +74,13 @@ class InstallFailed(ServiceError):
     status = 422
 
 
+class NothingInTheBox(ServiceError):
+    """The package was built without a model."""
+
+    code = "nothing_in_the_box"
+    status = 404
+
+
 class ConverterMissing(ServiceError):
     """Official files need PyTorch to be converted, which is not here and cannot be fetched."""
 

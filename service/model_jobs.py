@@ -15,11 +15,13 @@ from pathlib import Path
 
 from engines.model_folder import PRECISIONS, ModelFolder
 from engines.spec import OFFICIAL_FILES, OFFICIAL_REPOSITORY
+from service.box import Box
 from service.converter import Converter
 from service.durable import write_file
 from service.errors import BadRequest
 from service.installed_model import ABOUT, about_file
 from service.job_runner import JobRunner
+from service.model_errors import NothingInTheBox
 from service.model_files import (
     BASE,
     SHARED,
@@ -48,6 +50,10 @@ class ModelJobs(JobRunner):
         incoming: folder from which models may be installed by the name of a folder in it; what
             converts them lies beside it, in the data folder.
         hub: address of the hub; empty for the library's own.
+
+    Attributes:
+        box: what came in the package.
+        unboxed: called once its model is installed, on a thread of its own.
     """
 
     def __init__(self, store: ModelStore, incoming: Path, hub: str = "") -> None:
@@ -55,6 +61,8 @@ class ModelJobs(JobRunner):
         self._store = store
         self.incoming = incoming
         self.converter = Converter(incoming.parent)
+        self.box = Box()
+        self.unboxed: Callable[[], None] = lambda: None
         self._hub = hub
 
     def start_upload(self, job: InstallJob, precision: str) -> None:
@@ -98,6 +106,26 @@ class ModelJobs(JobRunner):
                 await self._convert(job, *pair, folder, precision)
 
         self._start(job, prepare)
+        return job
+
+    def start_box(self, name: str) -> InstallJob:
+        """Install the model that came in the package, and its voice; nothing is downloaded.
+
+        Raises:
+            NothingInTheBox: no model came.
+            TooManyJobs, StorageFailed: see `begin`.
+        """
+        if not self.box.is_there:
+            raise NothingInTheBox("source: this package brings no model", param="source")
+        job = self.begin("box", name)
+
+        async def work() -> None:
+            job.at("copy", 0, "unpacking the model")
+            await asyncio.to_thread(self.box.unpack, job.work / "model")
+            await self._install(job)
+            await asyncio.to_thread(self.unboxed)
+
+        self.start(job, work)
         return job
 
     def start_download(

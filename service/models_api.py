@@ -11,6 +11,7 @@ from aiohttp import web
 
 from engines.model_folder import PRECISIONS
 from engines.spec import OFFICIAL_FILES
+from service.box import NAME
 from service.errors import BadRequest, ServiceError
 from service.installed_model import LONGEST_NAME, InstalledModel, check_name
 from service.model_errors import ModelInUse, NoCard
@@ -22,7 +23,7 @@ from service.requests import check, read_json
 from service.voice_forms import refuse_foreign_page
 
 _LIMITS: dict[str, Any] = {
-    "source": ["folder", "hub"],
+    "source": ["box", "folder", "hub"],
     "version": list(OFFICIAL_FILES),
     "precision": list(PRECISIONS),
     "name": LONGEST_NAME,
@@ -31,7 +32,7 @@ _LIMITS: dict[str, Any] = {
 }
 INSTALL = vol.Schema(
     {
-        vol.Required("source"): vol.In(["folder", "hub"]),
+        vol.Required("source"): vol.In(["box", "folder", "hub"]),
         vol.Optional("folder"): str,
         vol.Optional("version"): vol.In(list(OFFICIAL_FILES)),
         vol.Optional("chinese", default=False): bool,
@@ -91,6 +92,7 @@ class ModelsApi:
                 "incoming": folders,
                 "versions": list(OFFICIAL_FILES),
                 "converting": self._jobs.converter.state,
+                "box": self._jobs.box.is_there,
             }
         )
 
@@ -103,6 +105,8 @@ class ModelsApi:
             return await self._upload(request)
         fields = check(INSTALL, read_json(await request.read()), _LIMITS)
         precision = fields["precision"]
+        if fields["source"] == "box":
+            return _accepted(self._jobs.start_box(check_name(fields.get("name", NAME))).as_dict())
         wanted = "folder" if fields["source"] == "folder" else "version"
         if wanted not in fields:
             raise BadRequest(f"{wanted}: is missing", param=wanted)

@@ -78,7 +78,7 @@ _TRAFFIC = _object(
 )
 _JOB = _object(
     id=_TEXT,
-    source={"enum": ["upload", "folder", "hub", "engines"]},
+    source={"enum": ["upload", "folder", "hub", "box", "engines"]},
     name=_TEXT,
     state={"enum": ["receiving", "waiting", "running", "done", "failed", "cancelled"]},
     stage=_TEXT,
@@ -137,6 +137,7 @@ SCHEMAS: dict[str, Described] = {
         incoming=_list(_TEXT),
         versions=_list(_TEXT),
         converting={"enum": ["here", "fetched first", "missing"]},
+        box=_FLAG,
     ),
     "Traffic": _TRAFFIC,
     "Job": _JOB,

@@ -3,9 +3,10 @@ r"""What a GPU machine needs to go on with SoVITS, as one archive that fits a tr
     python -m training.carry --trained FOLDER --wheels FOLDER --readings FILE --kokoro SHARDS \
         --out FILE
 
-Weights of the tokenizer and SoVITS's checkpoint, the files that hibari speaks with, the wheels that
-the machine lacks, the project's own code, 4,000 readings, some shards of Kokoro.
-`script/gpu/train_demo more` unpacks it.
+Weights of the tokenizer and one network's checkpoint, the files that hibari speaks with, the wheels
+that the machine lacks, the project's own code, readings, some shards of Kokoro.
+`script/gpu/train_demo` unpacks it: `more` for SoVITS, with 4,000 readings, `words` for T2S, with
+all of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def main() -> None:
     """Write the archive."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--trained", type=Path, required=True)
+    parser.add_argument("--network", choices=("sovits", "t2s"), default="sovits")
     parser.add_argument("--wheels", type=Path, required=True, help="folder, for the GPU machine")
     parser.add_argument("--kokoro", type=Path, nargs="*", default=[], help="shards")
     parser.add_argument("--readings", type=Path, required=True)
@@ -40,10 +42,11 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(args.out, "w:xz") as archive:
         _add(archive, "trained/tokenizer/checkpoint.00", only_weights(args.trained / "tokenizer"))
-        for number, part in enumerate(running(args.trained / "sovits")):
-            _add(archive, f"trained/sovits/checkpoint.{number:02d}", part)
-        log = args.trained / "sovits" / "log.jsonl"
-        _add(archive, "trained/sovits/log.jsonl", log.read_bytes())
+        learns = args.network
+        for number, part in enumerate(running(args.trained / learns)):
+            _add(archive, f"trained/{learns}/checkpoint.{number:02d}", part)
+        log = args.trained / learns / "log.jsonl"
+        _add(archive, f"trained/{learns}/log.jsonl", log.read_bytes())
         _add(archive, "site/hibari/__init__.py", b"")
         for wheel in sorted(args.wheels.glob("*.whl")):
             with zipfile.ZipFile(wheel) as files:
@@ -54,7 +57,8 @@ def main() -> None:
             _add(archive, f"kokoro/{path.name}", path.read_bytes())
         for path in sorted(path for pattern in _CODE for path in ROOT.glob(pattern)):
             _add(archive, f"src/{path.relative_to(ROOT)}", path.read_bytes())
-        lines = gzip.decompress(args.readings.read_bytes()).splitlines()[:_READINGS]
+        lines = gzip.decompress(args.readings.read_bytes()).splitlines()
+        lines = lines if learns == "t2s" else lines[:_READINGS]
         _add(archive, "readings.jsonl.gz", gzip.compress(b"\n".join(lines)))
     print(f"{args.out.stat().st_size / 1e6:.1f} MB in {args.out}")
 
@@ -69,7 +73,7 @@ def only_weights(folder: Path) -> bytes:
 
 
 def running(folder: Path) -> list[bytes]:
-    """SoVITS's checkpoint in parts, without what today's training does not take up."""
+    """A checkpoint in parts, without what today's training does not take up."""
     data = b"".join(part.read_bytes() for part in sorted(folder.glob("checkpoint.*")))
     state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     for kind in ("networks", "optimizers"):

@@ -40,6 +40,7 @@ OFFICIAL = (
     "models/chinese-hubert-base/pytorch_model.bin",
 )
 _ORDINARY = ("as it is", "turned", "squared")
+_PAIRS = (("weight_g", "weight_v"), ("weight.original0", "weight.original1"))
 _NORMS = (1e-6, 1e-6)
 _WAVES = (0.0, 1e-3)
 
@@ -115,8 +116,9 @@ def ingredients(files: Path, converted: Path) -> list[Ingredient]:
             if way != "turned" or len(stretch.shape) > 1:
                 made_so = Ingredient(0, way, (stretch,))
                 exact.setdefault(_bytes(made(made_so, read)), made_so)
-        if name.endswith(".weight_v"):
-            pair = (known[name.removesuffix("v") + "g"], stretch)
+        gain = next((name.removesuffix(v) + g for g, v in _PAIRS if name.endswith(v)), None)
+        if gain is not None:
+            pair = (known[gain], stretch)
             near.setdefault(stretch.shape, []).append(Ingredient(0, "normed", pair))
     found = []
     for name, place, tensor in _tensors(converted):

@@ -32,7 +32,7 @@ export async function showModels() {
   }
 }
 
-function show({ data, traffic: shares, jobs, incoming, versions, converting }) {
+function show({ data, traffic: shares, jobs, incoming, versions, converting, box }) {
   const state = JSON.stringify([data, shares]);
   // A list that is rebuilt takes the keyboard's place in it away.
   if (state !== shown) {
@@ -45,6 +45,7 @@ function show({ data, traffic: shares, jobs, incoming, versions, converting }) {
   }
   const busy = jobs.filter(({ state }) => !["done", "failed", "cancelled"].includes(state));
   byId("models-none").hidden = data.length > 0;
+  byId("box").hidden = !box || data.length > 0 || busy.length > 0;
   for (const note of document.querySelectorAll("#install [data-converting]")) note.hidden = note.dataset.converting !== converting;
   showJobs(jobs);
   fill("install-version", versions.toReversed());
@@ -253,6 +254,11 @@ byId("install").addEventListener("submit", async (event) => {
     byId("install-start").disabled = false;
     await showModels();
   }
+});
+byId("install-box").addEventListener("click", async () => {
+  const response = await call("v1/models", { method: "POST", body: JSON.stringify({ source: "box" }) });
+  say(response.ok ? "" : `Not installed: ${await failureOf(response)}`);
+  await showModels();
 });
 byId("install-from").addEventListener("change", showSource);
 byId("install-cancel").addEventListener("click", () => openInstall(false));
