@@ -80,6 +80,12 @@ class RungSlow(EngineError):
     code = "rung_slow"
 
 
+class RungSilent(RungDeclines):
+    """What a rung made has nothing to hear in it."""
+
+    code = "rung_silent"
+
+
 class RungGone(RungDeclines):
     """A rung was taken out of the ladder."""
 
