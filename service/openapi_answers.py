@@ -104,7 +104,9 @@ SCHEMAS: dict[str, Described] = {
     ),
     "Voice": _object(**_WHOLE_VOICE),
     "MadeVoice": _object(**_WHOLE_VOICE, verdict=_one_of("Verdict")),
-    "Voices": _object(voices=_list(_object(**_VOICE)), default=_TEXT, languages=_list(_TEXT)),
+    "Voices": _object(
+        voices=_list(_object(**_VOICE)), default=_TEXT, languages=_list(_TEXT), revision=_TEXT
+    ),
     "OpenAIVoices": _object(voices=_list(_object(id=_TEXT, name=_TEXT))),
     "Styles": _object(
         styles=_list(

@@ -101,7 +101,7 @@ ROWS = (
         "Make a voice",
         (201, "MadeVoice"),
         form=ENROL,
-        errors=(*_UPLOADING, 409),
+        errors=(*_UPLOADING, 404, 409),
     ),
     Row(
         "POST",

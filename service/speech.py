@@ -88,6 +88,10 @@ class Speech:
         self._pause = sentence_pause
         self._choose = choose
 
+    def revision(self) -> str:
+        """A word that changes with the house's pause and chimes, which sound in every voice."""
+        return f"{self._pause:g}-{self._chimes.revision()}"
+
     @contextlib.asynccontextmanager
     async def say(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
         """Speak; leaving the context early stops the work.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,11 +38,18 @@ class VoicesApi:
         voices: the voices.
         models: the models that a voice may name.
         transcripts: suggests what a recording says, None where nobody can.
+        revision: changes with what sounds in every voice; may block.
     """
 
     def __init__(
-        self, voices: VoiceStore, models: ModelStore, transcripts: Transcripts | None = None
+        self,
+        voices: VoiceStore,
+        models: ModelStore,
+        transcripts: Transcripts | None = None,
+        *,
+        revision: Callable[[], str],
     ) -> None:
+        self._revision = revision
         self._transcripts = transcripts
         self._voices = voices
         self._models = models
@@ -77,6 +85,7 @@ class VoicesApi:
                 "voices": [_listed(voice) for voice in voices],
                 "default": self._voices.default.id,
                 "languages": languages,
+                "revision": await asyncio.to_thread(self._revision),
             }
         )
 

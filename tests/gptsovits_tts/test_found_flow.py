@@ -122,7 +122,9 @@ async def test_a_loaded_service_that_moved_is_reloaded_once(
         await hass.async_block_till_done()
         assert loaded.runtime_data is not before
         assert loaded.state is ConfigEntryState.LOADED
-        assert "update listener" not in caplog.text
+        # Home Assistant's own words: asyncio names the listener's task where a machine is slow.
+        told = [each.getMessage() for each in caplog.records if each.name != "asyncio"]
+        assert "update listener" not in "\n".join(told)
 
 
 async def test_behind_a_proxy_an_announcement_changes_nothing(
