@@ -55,7 +55,7 @@ def demonstrate(options: argparse.Namespace, data: str) -> int:
         if BOX.exists():
             unbox(port)
         else:
-            print("No demo model is in this package; the plain voice speaks (training/README.md).")
+            print("The plain voice speaks. A cloned one needs a model: install it on the page.")
         speak(options.text, port, options.out, CLONED if BOX.exists() else {})
         if options.serve:
             print(f"\nThe page: http://{HOST}:{port}/   (stop with Ctrl-C)", flush=True)
