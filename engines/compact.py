@@ -1,7 +1,8 @@
 """A converted model in a third of its bytes: official files in half precision, and a recipe.
 
-    recipe.json     facts of the model, hashes of the official files, what weights.bin is made of
-    graphs/         the graphs of the converted model, which hold no large tensors
+    recipe.json     facts of the model, how it is drawn from, hashes of the other files, what
+                    weights.bin is made of
+    graphs.zip      the graphs of the converted model, which hold no large tensors
     files/          t2s.ckpt, sovits.pth and models/, for everybody who reads official files
 
 Official files are zip archives that compress nothing, so a tensor is a stretch of a file: `unpack`
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,12 +24,21 @@ import numpy.typing as npt
 
 from engines.errors import CheckpointError, ConvertError
 from engines.graphs import ModelFacts
-from engines.model_folder import WEIGHTS, ModelFolder, sha256, write_manifest
+from engines.model_folder import (
+    WEIGHTS,
+    ModelFolder,
+    named_sampling,
+    read_sampling,
+    sha256,
+    write_manifest,
+)
+from engines.sampling import SamplingParams
 
-RECIPE, GRAPHS, FILES = "recipe.json", "graphs", "files"
-_FORMAT = 1
+RECIPE, GRAPHS, FILES = "recipe.json", "graphs.zip", "files"
+_FORMAT = 2
 _MAX_RECIPE = 4 << 20
 _MAX_WEIGHTS = 1 << 30
+_MAX_GRAPH = 16 << 20
 _TYPES = {"float16": np.float16, "float32": np.float32}
 
 Floats = npt.NDArray[np.float32]
@@ -99,10 +109,13 @@ def unpack(package: Path, folder: Path) -> None:
     try:
         facts = ModelFacts(**recipe["model"])
         size = int(recipe["size"])
+        sampling = read_sampling(recipe["sampling"])
         ingredients = [_ingredient(row) for row in recipe["weights"]]
         for name, known in recipe["files"].items():
             if sha256(package / FILES / name) != known:
                 raise CheckpointError(f"{FILES}/{name} is damaged: it is not what was packed")
+        if sha256(package / GRAPHS) != recipe["graphs_sha256"]:
+            raise CheckpointError(f"{GRAPHS} is damaged: it is not what was packed")
         if not 0 < size <= _MAX_WEIGHTS:
             raise ValueError(f"size is {size}")
         data = {name: (package / FILES / name).read_bytes() for name in recipe["files"]}
@@ -116,9 +129,8 @@ def unpack(package: Path, folder: Path) -> None:
     try:
         folder.mkdir()
         weights.tofile(folder / WEIGHTS)
-        for graph in sorted((package / GRAPHS).glob("*.onnx")):
-            shutil.copyfile(graph, folder / graph.name)
-        write_manifest(folder, facts, "fp32", recipe["graphs"])
+        _unpack_graphs(package / GRAPHS, folder)
+        write_manifest(folder, facts, "fp32", recipe["graphs"], sampling)
         ModelFolder.read(folder)
     except OSError as error:
         raise ConvertError(f"{folder} cannot be written: {error}") from error
@@ -130,6 +142,7 @@ def write_recipe(
     size: int,
     files: Sequence[str],
     ingredients: Sequence[Ingredient],
+    sampling: SamplingParams,
 ) -> None:
     """Describe a package whose other files lie there already.
 
@@ -139,16 +152,36 @@ def write_recipe(
         size: bytes of weights.bin.
         files: the official files, below `FILES`.
         ingredients: of weights.bin.
+        sampling: how the model sounds best.
     """
     recipe = {
         "format": _FORMAT,
         "model": asdict(converted.model),
+        "sampling": named_sampling(sampling),
         "graphs": list(converted.graphs),
+        "graphs_sha256": sha256(package / GRAPHS),
         "files": {name: sha256(package / FILES / name) for name in files},
         "size": size,
         "weights": [asdict(each) for each in ingredients],
     }
     (package / RECIPE).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
+
+
+def pack_graphs(converted: Path, file: Path) -> None:
+    """Compress the graphs of a converted folder; the same graphs make the same bytes."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for graph in sorted(converted.glob("*.onnx")):
+            entry = zipfile.ZipInfo(graph.name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, graph.read_bytes())
+
+
+def _unpack_graphs(file: Path, folder: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            if Path(entry.filename).name != entry.filename or entry.file_size > _MAX_GRAPH:
+                raise CheckpointError(f"{GRAPHS}: {entry.filename[:40]!r} is no graph")
+            (folder / entry.filename).write_bytes(archive.read(entry))
 
 
 def _read(package: Path) -> dict[str, Any]:

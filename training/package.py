@@ -25,13 +25,24 @@ import torch
 from torch import Tensor
 
 from engines.backends import CheckpointFiles, open_backend
-from engines.compact import FILES, GRAPHS, Floats, Ingredient, Stretch, made, unpack, write_recipe
+from engines.compact import (
+    FILES,
+    GRAPHS,
+    Floats,
+    Ingredient,
+    Stretch,
+    made,
+    pack_graphs,
+    unpack,
+    write_recipe,
+)
 from engines.export import convert
 from engines.model_folder import WEIGHTS, ModelFolder
+from engines.sampling import SamplingParams
 from engines.torch_file import read_torch_file
 from engines.verify import RELATIVE_BOUND, compare
 from training.card import card
-from training.evaluate import reference_reading
+from training.evaluate import SAMPLING, reference_reading
 
 OFFICIAL = (
     "t2s.ckpt",
@@ -67,8 +78,13 @@ def main() -> None:
     print(f"{size / 1e6:.1f} MB in {args.out}")
 
 
-def pack(model: Path, out: Path) -> None:
+def pack(model: Path, out: Path, sampling: SamplingParams = SAMPLING) -> None:
     """Write official files, graphs and recipe of a model into a new folder.
+
+    Args:
+        model: folder of the official files.
+        out: is made.
+        sampling: how it sounds best, which its manifest will say.
 
     Raises:
         PackageError: a tensor of the converted model comes from no official one, or what is
@@ -82,11 +98,10 @@ def pack(model: Path, out: Path) -> None:
         for name in OFFICIAL:
             (out / FILES / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(model / name, out / FILES / name)
-        (out / GRAPHS).mkdir()
-        for graph in folder.glob("*.onnx"):
-            shutil.copyfile(graph, out / GRAPHS / graph.name)
+        pack_graphs(folder, out / GRAPHS)
         size = (folder / WEIGHTS).stat().st_size
-        write_recipe(out, converted, size, OFFICIAL, ingredients(out / FILES, folder))
+        of = ingredients(out / FILES, folder)
+        write_recipe(out, converted, size, OFFICIAL, of, sampling)
         unpack(out, Path(scratch) / "unpacked")
         reference = open_backend("torch", files)
         other = open_backend("onnxruntime", Path(scratch) / "unpacked")

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from engines.backends import CheckpointFiles, open_backend
-from engines.compact import FILES, RECIPE, unpack, waves
+from engines.compact import FILES, GRAPHS, RECIPE, pack_graphs, unpack, waves
 from engines.errors import CheckpointError, ConvertError
 from engines.model_folder import ModelFolder
 from engines.verify import RELATIVE_BOUND, compare
+from training.evaluate import SAMPLING
 from training.package import OFFICIAL, PackageError, ingredients, pack
 
 TORCHLESS = """
@@ -51,25 +52,37 @@ def test_what_is_unpacked_without_torch_computes_the_same(
 
 def test_the_official_files_are_the_weights(package: Path) -> None:
     larger = sum((package / FILES / name).stat().st_size for name in OFFICIAL)
-    others = [path for path in package.rglob("*") if path.is_file() and path.suffix != ".onnx"]
-    recipe = (package / RECIPE).stat().st_size
-    assert sum(path.stat().st_size for path in others) == larger + recipe
+    recipe, graphs = (package / RECIPE).stat().st_size, (package / GRAPHS).stat().st_size
+    everything = [path for path in package.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in everything) == larger + recipe + graphs
 
 
-@pytest.mark.parametrize("name", [OFFICIAL[0], OFFICIAL[3]])
+def test_the_same_graphs_make_the_same_bytes(package: Path, tmp_path: Path) -> None:
+    unpack(package, tmp_path / "model")
+    pack_graphs(tmp_path / "model", tmp_path / GRAPHS)
+    assert (tmp_path / GRAPHS).read_bytes() == (package / GRAPHS).read_bytes()
+
+
+def test_a_package_says_how_it_sounds_best(package: Path, tmp_path: Path) -> None:
+    unpack(package, tmp_path / "model")
+    assert ModelFolder.read(tmp_path / "model").sampling == SAMPLING
+
+
+@pytest.mark.parametrize("name", [f"{FILES}/{OFFICIAL[0]}", f"{FILES}/{OFFICIAL[3]}", GRAPHS])
 def test_a_damaged_file_is_refused(package: Path, tmp_path: Path, name: str) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(package, copy)
-    data = bytearray((copy / FILES / name).read_bytes())
+    data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
-    (copy / FILES / name).write_bytes(data)
+    (copy / name).write_bytes(data)
     with pytest.raises(CheckpointError, match="damaged"):
         unpack(copy, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("format", 2), ("size", 1 << 40), ("size", 64), ("files", {})]
+    ("field", "value"),
+    [("format", 1), ("sampling", {"seed": 1}), ("size", 1 << 40), ("size", 64), ("files", {})],
 )
 def test_a_recipe_that_does_not_fit_is_refused(
     package: Path, tmp_path: Path, field: str, value: object
