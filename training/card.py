@@ -41,10 +41,20 @@ Held-out sentences by held-out speakers. WER by Whisper tiny.en, quality by DNSM
 the reference by resemblyzer, real-time factor on two cores:
 
 {figures}
+
+Each way in which the product speaks, the same sentences (`training.lanes`); `another seed` says how
+much two readings differ that are equally good:
+
+{lanes}
 """
 
 
-def card(scores: dict[str, Any], package: Path) -> str:
-    """The card of a package, from the scores of `training.evaluate`."""
+def card(scores: dict[str, Any], lanes: dict[str, Any], package: Path) -> str:
+    """The card of a package, from the scores of `training.evaluate` and `training.lanes`."""
     size = sum(path.stat().st_size for path in (package / "files").rglob("*") if path.is_file())
-    return _CARD.format(size=size / 1e6, training="../../training/README.md", figures=table(scores))
+    return _CARD.format(
+        size=size / 1e6,
+        training="../../training/README.md",
+        figures=table(scores),
+        lanes=table(lanes),
+    )

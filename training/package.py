@@ -2,8 +2,8 @@ r"""A trained model → the folder that ships: official files, graphs, a recipe,
 
     python -m training.package --model FOLDER --heard FOLDER --out service/demo
 
-`--model` is a folder of `training.export`, `--heard` one of `training.evaluate`, whose scores the
-card shows and whose reference of `--speaker` becomes the voice.
+`--model` is a folder of `training.export`, `--heard` one of `training.evaluate` with the `lanes` of
+`training.lanes` in it; the card shows their scores, the reference of `--speaker` becomes the voice.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def main() -> None:
     soundfile.write(args.out / "voice.flac", samples, rate)
     (args.out / "voice.txt").write_text(reference_reading().text + "\n", encoding="utf-8")
     scores = json.loads((args.heard / "scores.json").read_text())["scores"]
-    (args.out / "MODEL_CARD.md").write_text(card(scores, args.out), encoding="utf-8")
+    lanes = json.loads((args.heard / "lanes" / "scores.json").read_text())
+    (args.out / "MODEL_CARD.md").write_text(card(scores, lanes, args.out), encoding="utf-8")
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{size / 1e6:.1f} MB in {args.out}")
 
