@@ -27,9 +27,9 @@ _README = """\
 # The small model, to listen to
 
 Ten sentences that it never learned, by speakers that it never heard: the first ten held-out
-sentences, each by the next speaker, none chosen by ear. A speaker's reference, a few seconds long, is all that
-the model is given. The picture shows the reference above and what was made of it below. All
-speakers are synthesizers' (`training/voices.py`); in the reference they say: "{said}"
+sentences, each by the next speaker, none chosen by ear. A speaker's reference, a few seconds
+long, is all that the model is given. The picture shows the reference above and what was made of it
+below. All speakers are synthesizers' (`training/voices.py`); in the reference they say: "{said}"
 
 Made by `python -m training.show` from the speech that was scored. How the model is trained:
 [training/README.md](../../training/README.md).
