@@ -3,7 +3,8 @@
     recipe.json     facts of the model, how it is drawn from, hashes of the other files, what
                     weights.bin is made of
     graphs.zip      the graphs of the converted model, which hold no large tensors
-    files/          t2s.ckpt, sovits.pth and models/, for everybody who reads official files
+    files/          t2s.ckpt, sovits.pth and models/, for everybody who reads official files; see
+                    `stored` for the one that has another name, and `lay_out`
 
 Official files are zip archives that compress nothing, so a tensor is a stretch of a file: `unpack`
 needs numpy, but neither torch nor a pickle. `training.package` writes such folders.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -94,6 +96,25 @@ def made(ingredient: Ingredient, read: Callable[[Stretch], Floats]) -> Floats:
     return WAYS[ingredient.way](*map(read, ingredient.of))
 
 
+def stored(name: str) -> str:
+    """Where an official file lies below `FILES`.
+
+    Supervisor takes every config.json of a repository for an app's manifest.
+    """
+    return name.replace("config.json", "hubert.json")
+
+
+def lay_out(package: Path, folder: Path) -> None:
+    """Copy the official files under their official names into a folder, for `engines convert`.
+
+    Raises:
+        CheckpointError: the package is damaged or of another version.
+    """
+    for name in _read(package)["files"]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(package / FILES / stored(name), folder / name)
+
+
 def unpack(package: Path, folder: Path) -> None:
     """Write the converted model of a package.
 
@@ -112,13 +133,13 @@ def unpack(package: Path, folder: Path) -> None:
         sampling = read_sampling(recipe["sampling"])
         ingredients = [_ingredient(row) for row in recipe["weights"]]
         for name, known in recipe["files"].items():
-            if sha256(package / FILES / name) != known:
+            if sha256(package / FILES / stored(name)) != known:
                 raise CheckpointError(f"{FILES}/{name} is damaged: it is not what was packed")
         if sha256(package / GRAPHS) != recipe["graphs_sha256"]:
             raise CheckpointError(f"{GRAPHS} is damaged: it is not what was packed")
         if not 0 < size <= _MAX_WEIGHTS:
             raise ValueError(f"size is {size}")
-        data = {name: (package / FILES / name).read_bytes() for name in recipe["files"]}
+        data = {name: (package / FILES / stored(name)).read_bytes() for name in recipe["files"]}
         weights = np.zeros(size, np.uint8)
         for each in ingredients:
             raw = np.ascontiguousarray(made(each, lambda stretch: _floats(stretch, data)))
@@ -150,7 +171,7 @@ def write_recipe(
         package: the folder.
         converted: the model that it unpacks to.
         size: bytes of weights.bin.
-        files: the official files, below `FILES`.
+        files: the official files, which lie below `FILES` as `stored` says.
         ingredients: of weights.bin.
         sampling: how the model sounds best.
     """
@@ -160,7 +181,7 @@ def write_recipe(
         "sampling": named_sampling(sampling),
         "graphs": list(converted.graphs),
         "graphs_sha256": sha256(package / GRAPHS),
-        "files": {name: sha256(package / FILES / name) for name in files},
+        "files": {name: sha256(package / FILES / stored(name)) for name in files},
         "size": size,
         "weights": [asdict(each) for each in ingredients],
     }

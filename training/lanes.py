@@ -2,7 +2,7 @@ r"""The same sentences spoken in every way that the product speaks them, and the
 
     python -m training.lanes --model FOLDER --out HEARD/lanes [--sentences 10]
 
-`--model` is a folder of `training.export` (or a package's `files`). fp32 is what the others are
+`--model` is a folder of `training.export`. fp32 is what the others are
 compared with; `another seed` says how much two fp32 readings differ that are equally good.
 """
 

@@ -33,6 +33,7 @@ from engines.compact import (
     Stretch,
     made,
     pack_graphs,
+    stored,
     unpack,
     write_recipe,
 )
@@ -98,7 +99,7 @@ def pack(model: Path, out: Path, sampling: SamplingParams = SAMPLING) -> None:
         converted = ModelFolder.read(folder)
         for name in OFFICIAL:
             (out / FILES / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(model / name, out / FILES / name)
+            shutil.copyfile(model / name, out / FILES / stored(name))
         pack_graphs(folder, out / GRAPHS)
         size = (folder / WEIGHTS).stat().st_size
         of = ingredients(out / FILES, folder)
@@ -114,7 +115,7 @@ def pack(model: Path, out: Path, sampling: SamplingParams = SAMPLING) -> None:
 def ingredients(files: Path, converted: Path) -> list[Ingredient]:
     """Where every tensor of weights.bin comes from, by comparing numbers."""
     known = dict(_stretches(files))
-    data = {name: (files / name).read_bytes() for name in OFFICIAL}
+    data = {name: (files / stored(name)).read_bytes() for name in OFFICIAL}
 
     def read(stretch: Stretch) -> Floats:
         values = np.frombuffer(

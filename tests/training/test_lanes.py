@@ -13,6 +13,7 @@ from engines import decoders
 from engines.audio import load_recording
 from engines.backends import Backend
 from engines.bert_features import BertFeatures
+from engines.compact import lay_out
 from engines.prompt import Enroller, VoicePrompt
 from engines.sampling import Floats
 from engines.text import phonemize
@@ -53,8 +54,10 @@ Say = Callable[[Lane], list[Floats]]
 
 
 @pytest.fixture(scope="module")
-def backends() -> Iterator[dict[str, Backend]]:
-    with opened(FOLDER / "files") as backends:
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Backend]]:
+    files = tmp_path_factory.mktemp("official")
+    lay_out(FOLDER, files)
+    with opened(files) as backends:
         yield backends
 
 

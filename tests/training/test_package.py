@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from engines.backends import CheckpointFiles, open_backend
-from engines.compact import FILES, GRAPHS, RECIPE, pack_graphs, unpack, waves
+from engines.compact import FILES, GRAPHS, RECIPE, lay_out, pack_graphs, stored, unpack, waves
 from engines.errors import CheckpointError, ConvertError
 from engines.model_folder import ModelFolder
 from engines.verify import RELATIVE_BOUND, compare
+from training.card import card
 from training.evaluate import SAMPLING
 from training.package import OFFICIAL, PackageError, ingredients, pack
 
@@ -51,10 +52,19 @@ def test_what_is_unpacked_without_torch_computes_the_same(
 
 
 def test_the_official_files_are_the_weights(package: Path) -> None:
-    larger = sum((package / FILES / name).stat().st_size for name in OFFICIAL)
+    larger = sum((package / FILES / stored(name)).stat().st_size for name in OFFICIAL)
     recipe, graphs = (package / RECIPE).stat().st_size, (package / GRAPHS).stat().st_size
     everything = [path for path in package.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in everything) == larger + recipe + graphs
+
+
+def test_no_file_is_taken_for_a_manifest_and_all_have_their_names_back(
+    package: Path, files: CheckpointFiles, tmp_path: Path
+) -> None:
+    assert not list(package.rglob("config.*"))
+    lay_out(package, tmp_path)
+    for name in OFFICIAL:
+        assert (tmp_path / name).read_bytes() == (files.models.parent / name).read_bytes()
 
 
 def test_the_same_graphs_make_the_same_bytes(package: Path, tmp_path: Path) -> None:
@@ -118,3 +128,10 @@ def test_waves_are_the_networks_own() -> None:
     from engines.networks.t2s import Position
 
     np.testing.assert_allclose(waves(4000, 32), Position(32).table.numpy(), atol=1e-3)
+
+
+def test_the_card_says_what_it_learned_from_and_how_it_sounds_best(package: Path) -> None:
+    scores = {"all": {"wer": 0.25, "dnsmos": 2.5}}
+    said = card(scores, {"fp32": {"wer": 0.25}, "int8": {"wer": 0.26}}, package)
+    for fact in ("160 speakers", "40 more", "Temperature 0.6", "| int8 | 0.26 |", "| bar | 0.1 |"):
+        assert fact in said
