@@ -118,6 +118,7 @@ def draw(reference: Floats, samples: Floats, row: dict[str, Any], out: Path) -> 
 
     matplotlib.use("agg")
     from matplotlib import pyplot
+    from PIL import Image
 
     figure, axes = pyplot.subplots(2, 1, figsize=(8, 4.6), sharex=True)
     titles = (f"reference of {row['speaker']}", f"cloned: {row['text']}")
@@ -129,8 +130,11 @@ def draw(reference: Floats, samples: Floats, row: dict[str, Any], out: Path) -> 
         axis.set_title(title, fontsize=9, loc="left")
     axes[-1].set_xlabel("seconds")
     figure.tight_layout()
-    figure.savefig(out, dpi=70, pil_kwargs={"optimize": True})
+    figure.savefig(out, dpi=70)
     pyplot.close(figure)
+    with Image.open(out) as picture:
+        few = picture.convert("RGB").quantize(24, dither=Image.Dither.NONE)
+    few.save(out, optimize=True)
 
 
 def _line(number: int, row: dict[str, Any]) -> str:
