@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from engines.backends import Backend, Session
 from engines.errors import CheckpointError, TextError
 from engines.sampling import Floats
 from engines.text.types import PhonemizedText, Run
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 MAX_CHARACTERS = 510
 """BERT reads 512 pieces, two of which are its own."""
@@ -75,6 +78,9 @@ class BertFeatures:
         if self._loaded is None:
             if not self._tokenizer_file.is_file():
                 raise CheckpointError(f"Chinese needs BERT, but {self._tokenizer_file} is missing")
+            # Only Chinese needs it, and a service that speaks plainly is installed without.
+            from tokenizers import Tokenizer
+
             tokenizer = Tokenizer.from_file(str(self._tokenizer_file))
             self._loaded = (tokenizer, self._backend.load("bert"))
         return self._loaded

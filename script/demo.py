@@ -14,9 +14,12 @@ import tempfile
 import time
 import wave
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TEXT = "The washing machine is done."
+BOX = ROOT / "service" / "demo" / "recipe.json"
+CLONED = {"voice": "demo"}
 HOST = "127.0.0.1"
 USUAL_PORT = 9880
 START_SECONDS = 60.0
@@ -48,7 +51,11 @@ def demonstrate(options: argparse.Namespace, data: str) -> int:
     service = subprocess.Popen([*command, *quiet], cwd=ROOT, env=without_settings())
     try:
         wait_until_ready(service, port)
-        speak(options.text, port, options.out)
+        if BOX.exists():
+            unbox(port)
+        else:
+            print("The plain voice speaks. A cloned one needs a model: install it on the page.")
+        speak(options.text, port, options.out, CLONED if BOX.exists() else {})
         if options.serve:
             print(f"\nThe page: http://{HOST}:{port}/   (stop with Ctrl-C)", flush=True)
             service.wait()
@@ -99,11 +106,39 @@ def wait_until_ready(service: subprocess.Popen[bytes], port: int) -> None:
     raise RuntimeError(f"the service was not ready within {START_SECONDS:g} s")
 
 
-def speak(text: str, port: int, out: Path) -> None:
+def unbox(port: int) -> None:
+    """Install the model of the package and enrol its voice, as the page's button does."""
+    started = time.monotonic()
+    job = ask(port, "POST", "/v1/models", {"source": "box"})
+    while job["state"] not in ("done", "failed", "cancelled"):
+        time.sleep(0.1)
+        job = ask(port, "GET", f"/v1/models/jobs/{job['id']}")
+    if job["state"] != "done":
+        raise RuntimeError(f"the demo model: {job['message']}")
+    # Until it is in memory the plain voice would stand in.
+    while (model := ask(port, "GET", f"/v1/models/{job['model']}"))["state"] == "loading":
+        time.sleep(0.1)
+    if model["state"] == "failed":
+        raise RuntimeError(f"the demo model: {model['reason']}")
+    print(f"Installed:   the demo model and its voice, in {time.monotonic() - started:.1f} s")
+
+
+def ask(port: int, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """An answer of the service's JSON API."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    connection.request(method, path, None if body is None else json.dumps(body))
+    response = connection.getresponse()
+    answer: dict[str, Any] = json.load(response)
+    if response.status >= 400:
+        raise RuntimeError(f"refused: {answer['error']['message']}")
+    return answer
+
+
+def speak(text: str, port: int, out: Path, how: dict[str, object]) -> None:
     """Say the text, keep it as a WAV file, and print what was measured."""
     started = time.monotonic()
     connection = http.client.HTTPConnection(HOST, port, timeout=120)
-    body = json.dumps({"input": text, "response_format": "pcm"})
+    body = json.dumps({"input": text, "response_format": "pcm", **how})
     connection.request("POST", "/v1/audio/speech", body)
     response = connection.getresponse()
     if response.status != 200:

@@ -21,10 +21,11 @@ from aiohttp import web
 
 from engines.errors import EngineError
 from service import converter, doctor
-from service.app import DOORMAN, RESTART, create_app
+from service.app import DOORMAN, HEALTH, RESTART, create_app
 from service.config import ConfigError, Settings, keep_private, load_settings, supervisor_token
 from service.doorman import PARSER_LIMITS, GuardedSite
 from service.errors import ServiceError
+from service.health import Health
 from service.import_voices import import_voices
 from service.installed_model import check_name
 from service.logs import set_up
@@ -33,7 +34,9 @@ from service.models import ModelStore
 from service.restart import STATUS
 from service.voices import VoiceStore
 
-DRAIN_SECONDS = 30.0
+_LOGGER = logging.getLogger(__name__)
+# Together less than the 40 s after which Docker and Supervisor kill.
+DRAIN_SECONDS, LAST_BYTES_SECONDS = 30.0, 5.0
 
 
 def main() -> int:
@@ -132,19 +135,37 @@ async def _serve(settings: Settings) -> int:
     app = create_app(settings, supervisor=supervisor_token())
     # Without handler_cancellation a client that leaves before the first byte would go unnoticed.
     runner = web.AppRunner(
-        app, handler_cancellation=True, shutdown_timeout=DRAIN_SECONDS, **PARSER_LIMITS
+        app, handler_cancellation=True, shutdown_timeout=LAST_BYTES_SECONDS, **PARSER_LIMITS
     )
     await runner.setup()
     try:
         await GuardedSite(runner, settings.host, settings.port, app[DOORMAN]).start()
         for address in runner.addresses:
-            logging.getLogger(__name__).info("listening on http://%s:%d", *address[:2])
+            _LOGGER.info("listening on http://%s:%d", *address[:2])
         waits = [asyncio.create_task(event.wait()) for event in (stop, app[RESTART])]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await _drain(app[HEALTH])
         return STATUS if app[RESTART].is_set() and not stop.is_set() else 0
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await runner.cleanup()
+
+
+async def _drain(health: Health) -> None:
+    """Answer what was accepted, by whichever door; who asks now is told that the service stops."""
+    health.ready, health.failure = False, "the service stops"
+    queue = health.queue
+    queue.refuse()
+    if queue.depth:
+        _LOGGER.info("stopping: %d requests are still being answered", queue.depth)
+    else:
+        _LOGGER.info("stopping: nobody waits for an answer")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while not queue.idle:  # noqa: ASYNC110 - its thread tells nobody
+                await asyncio.sleep(0.05)
+            return
+    _LOGGER.warning("stopping: %d requests are cut off after %g s", queue.depth, DRAIN_SECONDS)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from service.errors import Handler, Unauthorized
+from service.voice_forms import refuse_foreign_page
 
 OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json")
 OPEN_FOLDERS = ("/web/", "/clips/")  # a clip's name is a secret of its own
 TOKEN_FILE = "token"
+_LOOKS = ("GET", "HEAD", "OPTIONS")  # what a browser lets a foreign page ask, but not read
 # From here Home Assistant's Supervisor passes on what its users, logged in already, ask of an app.
 INGRESS = "172.30.32.2"
 
@@ -48,8 +50,11 @@ def required_token(host: str, token: str, *, allow_anonymous: bool, data: Path) 
 def token_check(token: str, *, ingress: bool = False) -> Middleware:
     """A middleware that lets through who sends the token, and everybody to page and health.
 
+    Where no token is asked for, a page from anywhere could make its reader's browser speak in the
+    voices of this house: what asks for speech from another site's page is refused there.
+
     Args:
-        token: what clients must send; empty lets everybody through.
+        token: what clients must send; empty lets everybody through but other sites' pages.
         ingress: whether Supervisor is there, whose ingress has asked its users already.
     """
     expected = token.encode()
@@ -62,6 +67,8 @@ def token_check(token: str, *, ingress: bool = False) -> Middleware:
             right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
             if scheme.lower() != "bearer" or not right:
                 raise Unauthorized("send the service's token as Authorization: Bearer TOKEN")
+        elif not expected and (request.method not in _LOOKS or "Upgrade" in request.headers):
+            refuse_foreign_page(request)
         return await handler(request)
 
     return authorize

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import numpy as np
 from aiohttp import web
 
-from service import converter
 from service.access import TOKEN_FILE, required_token
 from service.cache import ClipCache
 from service.chimes import Chimes
@@ -28,6 +27,7 @@ from service.model_fleet import ModelFleet
 from service.model_jobs import ModelJobs
 from service.models import ModelStore
 from service.models_api import ModelsApi
+from service.mqtt_bridge import MqttBridge
 from service.mqtt_setup import make_bridge
 from service.plain_rung import PlainRung
 from service.prerender import Prerenderer
@@ -35,7 +35,8 @@ from service.recent import Recent, RecentApi
 from service.remote import RemoteRung
 from service.restart import Restarts
 from service.rung_worker import Rung
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.supervisor import Supervisor
 from service.supervisor_discovery import SupervisorDiscovery
 from service.transcripts import Transcripts
@@ -49,6 +50,7 @@ HEALTH = web.AppKey("health", Health)
 DOORMAN = web.AppKey("doorman", Doorman)
 RESTART = web.AppKey("restart", asyncio.Event)  # set when only a new process helps
 SELF_TEST = "Ready."
+TEST_AGAIN = 10.0  # seconds from a self-test that failed to the next
 
 
 def plain_only() -> Sequence[Rung]:
@@ -118,7 +120,9 @@ def create_app(
         cloned=models.choice.speaker,
     )
     models.join(ladder, voices, rungs, above)
+    jobs.unboxed = lambda: jobs.box.enrol(voices)
     ladder.on_step = lambda before, after, code: metrics.steps.labels(before, after, code).inc()
+    ladder.on_turn = lambda rung, state, code: metrics.turns.labels(rung, state, code).inc()
     chimes = Chimes(settings.data / "chimes")
     recent = Recent(keep_text=settings.log_text)
     speech = Speech(
@@ -181,9 +185,14 @@ def create_app(
     def model_ids() -> list[str]:
         return [model.id for model in models.store.all()]
 
+    def watch(bridge: MqttBridge) -> None:
+        health.mqtt = bridge.state
+        metrics.watch_mqtt(lambda: bridge.state()["connected"], lambda: bridge.rival)
+
     bridge = None
     if settings.mqtt_host:
         bridge = make_bridge(settings, speech, voices, clips, health, models=model_ids)
+        watch(bridge)
 
     async def join_house() -> None:
         """Take the broker that Supervisor knows, where the user has named none."""
@@ -196,6 +205,7 @@ def create_app(
             return
         await joined.start()
         bridge = joined
+        watch(bridge)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         queue.start()
@@ -204,7 +214,7 @@ def create_app(
         if bridge is not None:
             await bridge.start()
         tasks = [
-            asyncio.create_task(_self_test(speech, health)),
+            asyncio.create_task(_become_ready(speech, health)),
             asyncio.create_task(probe(ladder)),
             asyncio.create_task(models.run()),
             asyncio.create_task(models.build_engines()),
@@ -220,7 +230,7 @@ def create_app(
             # In the background, since it asks the network for seconds whether its name is free.
             tasks.append(asyncio.create_task(discovery.start()))
         if settings.converter:
-            tasks.append(asyncio.create_task(converter.fetch_in_the_background(settings.data)))
+            tasks.append(asyncio.create_task(jobs.converter.bring_in_the_background()))
         if supervisor:
             told = SupervisorDiscovery(supervisor, settings.port, settings.wyoming_port, token)
             tasks.append(asyncio.create_task(told.tell()))
@@ -245,8 +255,14 @@ def create_app(
     return app
 
 
-async def _self_test(speech: Speech, health: Health) -> None:
-    """Speak a word and look at its sound; only then is the service ready."""
+async def _become_ready(speech: Speech, health: Health) -> None:
+    """Test until it sounds right: what is wrong at the start may come right without a restart."""
+    while not await _self_test(speech, health):  # noqa: ASYNC110 - nobody tells when it is well
+        await asyncio.sleep(TEST_AGAIN)
+
+
+async def _self_test(speech: Speech, health: Health) -> bool:
+    """Speak a word and look at its sound; only if it sounds right is the service ready."""
     heard: list[np.ndarray] = []
     rate = 1
     # Fresh, since a clip from the cache would prove nothing about who speaks now.
@@ -259,10 +275,11 @@ async def _self_test(speech: Speech, health: Health) -> None:
     except ServiceError as error:
         health.failure = f"the self-test failed: {error}"
         _LOGGER.error(health.failure)
-        return
+        return False
     if (problem := wrong_sound(np.concatenate(heard), rate)) is not None:
         health.failure = f"the self-test failed: {problem}"
         _LOGGER.error(health.failure)
-        return
-    health.ready = True
+        return False
+    health.ready, health.failure = True, None
     _LOGGER.info("ready: %s speaks", health.rung)
+    return True

@@ -39,8 +39,9 @@ class ClipCache:
         found = [(path.stat(), path) for path in folder.glob("*/*.flac")]
         for stat, path in sorted(found, key=lambda each: each[0].st_mtime):
             self._sizes[path] = stat.st_size
-        for part in folder.glob("*/*.part"):
-            part.unlink(missing_ok=True)  # what a power cut left behind
+        for part in folder.glob("*/*.part"):  # what a power cut left behind
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
         self._shrink()
 
     @property

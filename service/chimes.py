@@ -6,6 +6,7 @@ folder's `chimes`.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import threading
@@ -145,6 +146,15 @@ class Chimes:
         known = [chime.name for chime in self.all()]
         message = f"chime: there is no chime {name[:40]!r}; known are {', '.join(known)}"
         raise ChimeNotFound(message, param="chime", limit=known)
+
+    def revision(self) -> str:
+        """A word that changes whenever a person's own chimes do."""
+        digest = hashlib.sha256()
+        with self._lock:
+            for path in self._files():
+                if self._own(path) is not None:
+                    digest.update(f"{path.stem} {self._read[path.stem][0]}\n".encode())
+        return digest.hexdigest()[:12]
 
     def _files(self) -> list[Path]:
         try:

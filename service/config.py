@@ -139,6 +139,11 @@ class Settings:
         str,
         "file of the authority that signed the MQTT broker's certificate; empty: known ones",
     )
+    mqtt_client_id: str = _setting(
+        "",
+        vol.Match(r"^[A-Za-z0-9_-]{0,64}$"),
+        "this service's id at the MQTT broker and in Home Assistant; empty for the data folder's",
+    )
     mqtt_topic: str = _setting(
         "gptsovits",
         vol.Match(r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"),

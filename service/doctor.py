@@ -78,7 +78,7 @@ def to_table(findings: Sequence[Finding]) -> str:
     if counts["fail"]:
         sum_ = f"{counts['fail']} of {len(findings)} checks failed."
     elif counts["warn"]:
-        sum_ = "It works; what could be better is marked with warn."
+        sum_ = "Nothing fails; what could be better is marked with warn."
     else:
         sum_ = "All is well."
     return "\n".join([*lines, "", sum_, ""])

@@ -104,8 +104,10 @@ class Enrolment:
 
         return await asyncio.get_running_loop().run_in_executor(self._reader, read)
 
-    async def enrol(self, file: BinaryIO, name: str, words: Words) -> tuple[Voice, Verdict]:
-        """Make a voice.
+    async def enrol(
+        self, file: BinaryIO, name: str, words: Words, model: str | None = None
+    ) -> tuple[Voice, Verdict]:
+        """Make a voice; `model` is the id of the one that shall speak it, None for any.
 
         Raises:
             BadRecording: the recording cannot be read.
@@ -119,6 +121,7 @@ class Enrolment:
             transcript=words.transcript,
             created=now(),
             consent=consent_of(words.consent_of),
+            model=model,
         )
         voice = await asyncio.to_thread(self._voices.enrol, facts, verdict.recording)
         return voice, verdict

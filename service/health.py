@@ -30,6 +30,7 @@ class Health:
         ready: the self-test has been spoken.
         failure: why the service is not ready, for a person.
         last: tells the latest answer that was spoken.
+        mqtt: tells how the line to the broker is, None without one.
     """
 
     server_id: str
@@ -40,6 +41,7 @@ class Health:
     failure: str | None = None
     started: float = field(default_factory=monotonic)
     last: Callable[[], LastAnswer | None] = lambda: None
+    mqtt: Callable[[], dict[str, Any] | None] = lambda: None
 
     @property
     def rung(self) -> str:
@@ -73,6 +75,7 @@ class Health:
             "rungs": self.ladder.snapshot(),
             "model": model,
             "queue": {"depth": self.queue.depth, "limit": self.queue.limit},
+            "mqtt": self.mqtt(),
             "last": last.as_dict() if (last := self.last()) is not None else None,
             "uptime": round(monotonic() - self.started, 1),
         }

@@ -16,6 +16,7 @@ from service.findings import Finding, State
 from service.voices import VoiceStore
 
 _SECONDS = 10.0  # until somebody who does not answer is given up
+_START = "start it: the app in Home Assistant, `docker compose up -d`, or `python -m service`"
 _STATES: dict[str, State] = {"ok": "ok", "unavailable": "fail"}
 
 
@@ -25,7 +26,7 @@ def ports(settings: Settings) -> list[Finding]:
     found = []
     if running is None:
         found.append(_free("http port", settings.host, settings.port, "--port"))
-        found[:0] = [Finding("running", "warn", "the service does not run", "start it")]
+        found[:0] = [Finding("running", "warn", "the service does not run", _START)]
     else:
         status = str(running.get("status"))
         message = f"{status}; {running.get('rung')} speaks (version {running.get('version')})"

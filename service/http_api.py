@@ -102,7 +102,12 @@ class HttpApi:
                 web.get("/v1/chimes", self._get_chimes),
                 web.post("/v1/prerender", self._post_prerender),
                 web.get("/v1/prerender/{id}", self._get_prerender),
-                *VoicesApi(self._voices, self._health.models.store, self._transcripts).routes(),
+                *VoicesApi(
+                    self._voices,
+                    self._health.models.store,
+                    self._transcripts,
+                    revision=self._speech.revision,
+                ).routes(),
                 *self._models.routes(),
                 *self._recent.routes(),
                 *UpstreamApi(

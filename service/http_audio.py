@@ -10,7 +10,8 @@ from aiohttp import web
 from service.formats import Encoder
 from service.requests import encoded
 from service.speaking import Speaking
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 
 _LOGGER = logging.getLogger(__name__)
 

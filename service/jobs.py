@@ -9,20 +9,14 @@ is kept for others, and all of it is open to alerts.
 
 from __future__ import annotations
 
-import asyncio
-import enum
-import itertools
 import logging
 import math
 import threading
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
-from engines.audio import AudioChunk
-from engines.text import SPEAKABLE
 from service.errors import (
     Expired,
     NotReady,
@@ -31,139 +25,15 @@ from service.errors import (
     SynthesisFailed,
     TooManyRequests,
 )
-from service.logs import current, traced
-from service.sampling import AS_USUAL, Sampling
+from service.job import Job, Priority
+from service.logs import traced
+from service.utterance import Speak, Utterance
 
 _LOGGER = logging.getLogger(__name__)
 _RETRY_AFTER = 2  # seconds; about a sentence's time
 _PACE_MEMORY = 0.8  # share of the old estimate that one more sentence leaves standing
 MOST_HELD = 400_000_000  # bytes of sound in memory above which no request is taken
 _LAST_CHUNK = 5.0  # seconds that the thread gets to notice that it must stop
-_ORDER = itertools.count()
-
-
-class Priority(enum.IntEnum):
-    """How urgent a request is; lower goes first."""
-
-    ALERT = 0
-    NORMAL = 1
-    BACKGROUND = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One sentence and how to say it.
-
-    Attributes:
-        fallback: how far down the ladder it may be taken, a `ladder.Fallback`.
-        sampling: how a model draws it.
-        style: which of the voice's further references; None for its main one.
-        relayed: another box asks; it must be spoken here.
-        model: id of the model that shall speak a cloned voice; empty for any.
-        normalize: how home text becomes words, one of `engines.text.NORMALIZE`.
-        named: id of the model that the request names, here or in another box; empty for none.
-    """
-
-    text: str
-    voice: str
-    language: str
-    speed: float = 1.0
-    fallback: int = 2
-    sampling: Sampling = AS_USUAL
-    style: str | None = None
-    relayed: bool = False
-    model: str = ""
-    normalize: str = SPEAKABLE
-    named: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenChunk:
-    """A piece of audio, the rung of the ladder that made it, and its model if it has one."""
-
-    audio: AudioChunk
-    rung: str
-    model: str | None = None
-
-
-Speak = Callable[[Utterance, Callable[[], bool]], Iterator[SpokenChunk]]
-
-
-class Job:
-    """One request on its way through the queue; made and read on the event loop.
-
-    Args:
-        job_id: names the request in answers and logs.
-        priority: how urgent it is.
-        client: who asks, the door first; clients of one priority take turns.
-        expires: seconds after which it is not worth saying, if it has not been started; None for
-            always.
-
-    Attributes:
-        cancelled: set when nobody listens any more; the thread stops at the next chunk.
-        held: bytes of its sound in memory.
-        queued, started, first_audio: `time.monotonic()` of what happened, None before.
-        begun: set on the event loop when its first sentence is taken, or it ends before.
-    """
-
-    def __init__(
-        self,
-        job_id: str,
-        *,
-        priority: Priority = Priority.NORMAL,
-        client: str = "",
-        expires: float | None = None,
-    ) -> None:
-        self.id = job_id
-        self.priority = priority
-        self.client = client
-        self.expires = expires
-        self.order = next(_ORDER)
-        self.trace = current()  # so that what the queue's thread logs is known as this request's
-        self.cancelled = threading.Event()
-        self.queued = monotonic()
-        self.started: float | None = None
-        self.first_audio: float | None = None
-        self.sentences: deque[Utterance] = deque()
-        self.complete = False  # no further sentence will come
-        self.spoken = 0  # sentences taken by the thread
-        self.begun = asyncio.Event()
-        self.held = 0
-        self._loop = asyncio.get_running_loop()
-        # Unbounded on purpose: one slow player must not stall the house's only voice. What bounds
-        # it is the length of a text, and `MOST_HELD` for all together.
-        self._chunks: asyncio.Queue[SpokenChunk | Exception | None] = asyncio.Queue()
-
-    @property
-    def has_news(self) -> bool:
-        """Whether something lies ready for who reads its chunks."""
-        return not self._chunks.empty()
-
-    async def chunks(self) -> AsyncIterator[SpokenChunk]:
-        """What was spoken, in order, as it is made.
-
-        Raises:
-            ServiceError: speaking failed; no further chunk comes.
-        """
-        while (item := await self._chunks.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-
-    def deliver(self, item: SpokenChunk | Exception | None) -> None:
-        """Hand a chunk, an error or the end (None) to the event loop; called on any thread."""
-        if not self.cancelled.is_set():
-            if isinstance(item, SpokenChunk):
-                self.held += item.audio.samples.nbytes
-            self._loop.call_soon_threadsafe(self._chunks.put_nowait, item)
-            self._loop.call_soon_threadsafe(self.begun.set)
-
-    def begin(self) -> None:
-        """Note that its next sentence is taken; called on the queue's thread."""
-        self.spoken += 1
-        if self.started is None:
-            self.started = monotonic()
-            self._loop.call_soon_threadsafe(self.begun.set)
 
 
 class JobQueue:
@@ -213,11 +83,20 @@ class JobQueue:
         """Start the thread."""
         self._thread.start()
 
-    def close(self, drain: float = 30.0) -> None:
-        """Refuse new jobs, let the thread finish the others for `drain` seconds, then stop it."""
+    @property
+    def idle(self) -> bool:
+        """Whether all that was accepted has been spoken, and fetched by who asked for it."""
+        return not self._jobs and not self._open
+
+    def refuse(self) -> None:
+        """Accept no further job; those that were accepted are spoken."""
         with self._changed:
             self._closing = True
             self._changed.notify()
+
+    def close(self, drain: float = 30.0) -> None:
+        """Refuse new jobs, let the thread finish the others for `drain` seconds, then stop it."""
+        self.refuse()
         self._thread.join(drain)
         with self._changed:
             for job in self._jobs:

@@ -1,10 +1,11 @@
 """The ladder: who speaks now, who speaks when that one cannot, and the way back up.
 
 A rung that fails or keeps silent too long is stepped down from at once: the sentence at hand is
-said by the next one. So is one that has been slower than its bounds three times in a row. It is
-tried again in the background, after a pause that doubles with every failure, and is stepped up to
-when it has spoken well, and clearly within its bounds, twice in a row. One whose device is lost to
-this process is not tried again: the process must be started anew (`service/restart.py`).
+said by the next one. So is a sentence that a rung made without anything to hear in it. A rung that
+was slower than its bounds, or silent, three times in a row is stepped down from, too. It is tried
+again in the background, after a pause that doubles with every failure, and is stepped up to when it
+has spoken well, and clearly within its bounds, twice in a row. One whose device is lost to this
+process is not tried again: the process must be started anew (`service/restart.py`).
 """
 
 from __future__ import annotations
@@ -21,22 +22,24 @@ import numpy as np
 
 from engines.errors import EngineError, PromptError, TextError
 from service.errors import SynthesisFailed, from_engine
-from service.jobs import SpokenChunk, Utterance
 from service.logs import without_texts
 from service.pace import Stopwatch
 from service.rung_worker import (
     Cancelled,
     Rung,
     RungDeclines,
+    RungSilent,
     RungSlow,
     RungWorker,
     model_of,
 )
+from service.utterance import SpokenChunk, Utterance
 
 _LOGGER = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 5.0, 300.0  # seconds between a step down and the next try
 GOOD_TRIES = 2
-SLOW_IN_A_ROW = 3
+POOR_IN_A_ROW = 3
+AUDIBLE = 1e-3  # peak below which a sentence counts as silence
 COMFORT = 0.7  # share of its bounds within which a rung that was down must try
 STEADY = 600.0  # seconds up after which a rung that falls has a clean sheet
 PROBE = Utterance("Ready.", "", "en")
@@ -62,7 +65,7 @@ class _Step:
     retry_at: float = 0.0
     retry_after: float = FIRST_RETRY
     good_tries: int = 0
-    slow: int = 0  # sentences in a row that took too long
+    poor: int = 0  # sentences in a row that took too long or were silent
     rose: float | None = None
     lost: Exception | None = None  # only a new process can use its device
 
@@ -83,10 +86,12 @@ class Ladder:
 
     Attributes:
         on_step: told (from, to, code) whenever another rung becomes the one that speaks.
+        on_turn: told (rung, "down" or "up", code) of every rung, also where another one speaks.
     """
 
     def __init__(self, rungs: Sequence[Rung]) -> None:
         self.on_step: Callable[[str, str, str], None] = lambda before, after, code: None
+        self.on_turn: Callable[[str, str, str], None] = lambda rung, state, code: None
         self._steps = [_Step(RungWorker(rung)) for rung in rungs]
         self._lock = threading.Lock()
 
@@ -162,17 +167,25 @@ class Ladder:
                 failure = failure or step.lost
                 continue
             watch = Stopwatch(monotonic())
+            peak = 0.0
             try:
                 for audio in step.worker.speak(utterance, cancelled):
                     if not np.isfinite(audio.samples).all():
                         raise EngineError("its sound is no numbers")
                     watch.heard(len(audio.samples) / audio.sample_rate, monotonic())
+                    peak = max(peak, float(np.abs(audio.samples).max(initial=0.0)))
                     yield SpokenChunk(audio, step.name, model_of(step.worker.rung))
                 if cancelled():
                     return
                 if not watch.seconds:
                     raise RungDeclines(f"{step.name} said nothing")
-                self._judge(step, watch)
+                # There are texts without anything to hear; below the last rung nobody knows better.
+                if peak < AUDIBLE and step is not allowed[-1]:
+                    silent = RungSilent(f"{step.name} was silent")
+                    self._judge(step, silent)
+                    raise silent
+                slow = watch.too_slow(step.worker.rung.bounds, monotonic())
+                self._judge(step, None if slow is None else RungSlow(f"{step.name}: {slow}"))
                 return
             except (TextError, PromptError, RungDeclines) as error:
                 _LOGGER.info("rung %s cannot say this: %s", step.name, error.code)
@@ -238,39 +251,44 @@ class Ladder:
             case Fallback.PLAIN:
                 return able
 
-    def _judge(self, step: _Step, watch: Stopwatch) -> None:
-        problem = watch.too_slow(step.worker.rung.bounds, monotonic())
-        step.slow = 0 if problem is None else step.slow + 1
-        if problem is not None and step.slow >= SLOW_IN_A_ROW:
-            self._fall(step, RungSlow(f"{step.name}: {problem}, {step.slow} times in a row"))
+    def _judge(self, step: _Step, problem: EngineError | None) -> None:
+        step.poor = 0 if problem is None else step.poor + 1
+        if problem is not None and step.poor >= POOR_IN_A_ROW:
+            self._fall(step, type(problem)(f"{problem}, {step.poor} times in a row"))
 
     def _fall(self, step: _Step, error: Exception) -> None:
         with self._lock:
             now = monotonic()
             before = self.rung
             code = getattr(error, "code", "failed")
-            if step.reason is None:
+            if fell := step.reason is None:
                 steady = step.rose is None or now - step.rose >= STEADY
                 again = min(step.retry_after * 2, LAST_RETRY)
                 step.since, step.retry_after = now, FIRST_RETRY if steady else again
             # `/health` shows it to everybody: what was to be said is not in it.
             known = isinstance(error, EngineError)
             said = without_texts(str(error)) if known else f"{type(error).__name__}, see the log"
-            step.reason, step.good_tries, step.slow = f"{code}: {said}", 0, 0
+            step.reason, step.good_tries, step.poor = f"{code}: {said}", 0, 0
             if getattr(error, "sticky", False):
                 step.lost, step.reason = error, f"needs restart: {step.reason}"
             step.retry_at = now + step.retry_after
-            self._tell(before, code)
+            if fell:
+                self._tell(step, before, "down", code)
 
     def _rise(self, step: _Step) -> None:
         before = self.rung
         step.reason, step.rose = None, monotonic()
-        self._tell(before, "recovered")
+        self._tell(step, before, "up", "recovered")
 
-    def _tell(self, before: str, code: str) -> None:
+    def _tell(self, step: _Step, before: str, state: str, code: str) -> None:
+        self.on_turn(step.name, state, code)
         if (after := self.rung) != before:
             _LOGGER.warning("ladder: from %s to %s (%s)", before, after, code)
             self.on_step(before, after, code)
+        elif step.name != after:
+            _LOGGER.warning("ladder: %s is %s (%s), %s speaks on", step.name, state, code, after)
+        else:
+            _LOGGER.warning("ladder: %s is %s (%s)", step.name, state, code)
 
 
 def _other_model(step: _Step, utterance: Utterance) -> bool:

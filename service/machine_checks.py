@@ -24,6 +24,12 @@ LITTLE_DISK = 2_000_000_000  # bytes
 NO_DISK = 200_000_000
 NVIDIA_VENDOR = "0x10de"
 PCI = Path("/sys/bus/pci/devices")
+NAMES = {
+    "tensorrt": "tensorrt",
+    "tensorrt_rtx": "tensorrt for rtx",
+    "tensorrt_rtx_bindings": "tensorrt for rtx",
+}
+_TURING = "sm75"  # for which TensorRT for RTX has no float32 products of matrices
 _SECONDS = 60  # until a program that hangs is given up
 
 
@@ -39,9 +45,16 @@ def programs(settings: Settings) -> list[Finding]:
     if converter.is_there():
         found.append(Finding("converting", "ok", "official models can be converted here"))
     else:
-        message = "not here (needed only to convert official models)"
-        found.append(Finding("converting", "ok", message))
+        found.append(_no_converter(settings))
     return found
+
+
+def _no_converter(settings: Settings) -> Finding:
+    if converter.Converter(settings.data).state == "missing":
+        message = "not here (`script/setup` brings it; models converted elsewhere need none)"
+    else:
+        message = "not here (fetched with the first official model that is installed in the page)"
+    return Finding("converting", "ok", message)
 
 
 def disk(settings: Settings) -> list[Finding]:
@@ -68,7 +81,7 @@ def graphics(settings: Settings) -> list[Finding]:
     """NVIDIA cards, and whether their driver can be used from here."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return _no_driver()
+        return _no_driver(settings)
     command = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     asked = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     if asked.returncode:
@@ -95,7 +108,7 @@ def tensorrt(settings: Settings) -> list[Finding]:
     if not installed:
         if not cards and shutil.which("nvidia-smi") is None:
             return [Finding("tensorrt", "ok", "not here (only for NVIDIA cards)")]
-        advice = "use the `gpu` image; this installation uses the processor only"
+        advice = "use the `gpu` image; until then the processor speaks"
         return [Finding("tensorrt", "warn", "not installed", advice)]
     found = [_load(name, cards) for name in installed]
     return [*found, *([_kernels(cards)] if cards else [])]
@@ -116,15 +129,20 @@ def _load(name: str, cards: Mapping[str, str]) -> Finding:
     if loaded.returncode:
         said = loaded.stderr.strip().splitlines()
         reason = said[-1] if said else f"status {loaded.returncode}"
-        advice = "check gpu and driver above first; then pull the image again"
-        return Finding(name, "fail", f"cannot be loaded: {reason}", advice)
+        advice = "check gpu and driver above first; then build the image again"
+        return Finding(NAMES[name], "fail", f"cannot be loaded: {reason}", advice)
     version, *runs = loaded.stdout.lower().split()
     left_out = [each for each, architecture in cards.items() if runs and architecture not in runs]
     if left_out:
         message = f"{version}, which does not run on {', '.join(left_out)}"
         advice = "the processor speaks; build the `gpu` image with TensorRT 11 (docs/container.md)"
-        return Finding(name, "warn", message, advice)
-    return Finding(name, "ok", version)
+        return Finding(NAMES[name], "warn", message, advice)
+    partly = [each for each, architecture in cards.items() if runs and architecture == _TURING]
+    if partly:
+        message = f"{version}, which builds only some of the engines for {', '.join(partly)}"
+        advice = "the processor stands in; build the `gpu` image with TensorRT 11"
+        return Finding(NAMES[name], "warn", message, advice)
+    return Finding(NAMES[name], "ok", version)
 
 
 def _kernels(cards: Mapping[str, str]) -> Finding:
@@ -153,10 +171,16 @@ def _cards() -> dict[str, str]:
     return {name: architecture_of(capability) for name, capability in rows}
 
 
-def _no_driver() -> list[Finding]:
+def _no_driver(settings: Settings) -> list[Finding]:
     vendors = (path.read_text().strip() for path in PCI.glob("*/vendor"))
     if NVIDIA_VENDOR not in vendors:
-        return [Finding("gpu", "ok", "no NVIDIA card; the processor speaks")]
+        message = "no NVIDIA card; the processor speaks"
+        if settings.backend == "tensorrt":
+            return [Finding("gpu", "warn", message, "set backend to auto, or run it beside a card")]
+        if any(importlib.util.find_spec(name) is not None for name in FLAVOURS):
+            advice = "hand a card over (addon/compose.gpu.yaml), or take the `cpu` image: smaller"
+            return [Finding("gpu", "warn", f"{message}, though TensorRT is here", advice)]
+        return [Finding("gpu", "ok", message)]
     advice = (
         "in a container: start it with addon/compose.gpu.yaml; "
         f"else install NVIDIA's driver, {DRIVER} or newer"

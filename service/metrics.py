@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.model_metrics import ModelMetrics
@@ -44,6 +51,7 @@ class Metrics:
         self.last: LastAnswer | None = None
         self._registry = CollectorRegistry()
         registry = self._registry
+        ProcessCollector(registry=registry)  # memory, processor time, open files
         self.requests = Counter(
             "speech_requests",
             "Requests by door and how they ended: done, cancelled or an error's code",
@@ -71,6 +79,12 @@ class Metrics:
             "speech_ladder_steps",
             "Changes of the rung that speaks, by where from, where to and why",
             ["before", "after", "code"],
+            registry=registry,
+        )
+        self.turns = Counter(
+            "speech_rung_turns",
+            "Rungs that went down or came back up, and why; also those that did not speak then",
+            ["rung", "state", "code"],
             registry=registry,
         )
         self.audio_seconds = Counter(
@@ -103,6 +117,17 @@ class Metrics:
         depth.set_function(queue_depth)
         kept = Gauge("speech_cache_bytes", "What kept clips take on disk", registry=registry)
         kept.set_function(cache_bytes)
+
+    def watch_mqtt(self, connected: Callable[[], bool], rival: Callable[[], bool]) -> None:
+        """Tell of a broker, too; without one nothing is told of it."""
+        up = Gauge("speech_mqtt_connected", "1 while the broker hears us", registry=self._registry)
+        up.set_function(connected)
+        other = Gauge(
+            "speech_mqtt_rival",
+            "1 while somebody else seems to use our client id at the broker",
+            registry=self._registry,
+        )
+        other.set_function(rival)
 
     def looked_up(self, *, found: bool) -> None:
         """Count a look into the cache."""

@@ -74,5 +74,25 @@ class InstallFailed(ServiceError):
     status = 422
 
 
+class NothingInTheBox(ServiceError):
+    """The package was built without a model."""
+
+    code = "nothing_in_the_box"
+    status = 404
+
+
+class ConverterMissing(ServiceError):
+    """Official files need PyTorch to be converted, which is not here and cannot be fetched."""
+
+    code = "converter_missing"
+    status = 409
+
+
+class ConverterFailed(InstallFailed):
+    """PyTorch could not be fetched."""
+
+    code = "converter_failed"
+
+
 class ChildKilled(InstallFailed):
     """The process that worked on a model was killed, or crashed."""

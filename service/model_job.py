@@ -23,7 +23,7 @@ class InstallJob:
         name: of the model to be.
         work: its hidden folder; gone when it has ended.
         state: receiving, waiting, running, done, failed or cancelled.
-        stage: what is being done: receive, download, copy, convert, install.
+        stage: what is being done: receive, fetch, download, copy, convert, install.
         percent: of the stage.
         message: what is being done, for a person.
         error: code and message of what went wrong.

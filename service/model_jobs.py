@@ -15,10 +15,13 @@ from pathlib import Path
 
 from engines.model_folder import PRECISIONS, ModelFolder
 from engines.spec import OFFICIAL_FILES, OFFICIAL_REPOSITORY
+from service.box import Box
+from service.converter import Converter
 from service.durable import write_file
 from service.errors import BadRequest
 from service.installed_model import ABOUT, about_file
 from service.job_runner import JobRunner
+from service.model_errors import NothingInTheBox
 from service.model_files import (
     BASE,
     SHARED,
@@ -44,20 +47,29 @@ class ModelJobs(JobRunner):
 
     Args:
         store: where they go.
-        incoming: folder from which models may be installed by the name of a folder in it.
+        incoming: folder from which models may be installed by the name of a folder in it; what
+            converts them lies beside it, in the data folder.
         hub: address of the hub; empty for the library's own.
+
+    Attributes:
+        box: what came in the package.
+        unboxed: called once its model is installed, on a thread of its own.
     """
 
     def __init__(self, store: ModelStore, incoming: Path, hub: str = "") -> None:
         super().__init__(store.folder)
         self._store = store
         self.incoming = incoming
+        self.converter = Converter(incoming.parent)
+        self.box = Box()
+        self.unboxed: Callable[[], None] = lambda: None
         self._hub = hub
 
     def start_upload(self, job: InstallJob, precision: str) -> None:
         """Install what lies in the job's folder under the names of `model_files.UPLOADS`."""
 
         async def prepare() -> None:
+            await self._bring_converter(job)
             given = job.work / SHARED
             await self._convert(job, job.work / T2S, job.work / SOVITS, given, precision)
             await asyncio.to_thread(keep_shared, given, self._base)
@@ -69,6 +81,7 @@ class ModelJobs(JobRunner):
 
         Raises:
             BadRequest: there is no such folder, or it holds neither.
+            ConverterMissing: it holds official files, and nothing here converts them.
             TooManyJobs, StorageFailed: see `begin`.
         """
         if folder not in self.incoming_folders():
@@ -80,6 +93,8 @@ class ModelJobs(JobRunner):
         """Install a folder that a person on this machine named; errors as `start_folder`."""
         converted = (folder / "model.json").is_file()
         pair = None if converted else find_pair(folder)
+        if pair is not None:
+            self.converter.check()
         job = self.begin("folder", name)
 
         async def prepare() -> None:
@@ -87,9 +102,30 @@ class ModelJobs(JobRunner):
                 job.at("copy", 0, "copying the converted model")
                 await asyncio.to_thread(_copy_whole, folder, job.work / "model")
             else:
+                await self._bring_converter(job)
                 await self._convert(job, *pair, folder, precision)
 
         self._start(job, prepare)
+        return job
+
+    def start_box(self, name: str) -> InstallJob:
+        """Install the model that came in the package, and its voice; nothing is downloaded.
+
+        Raises:
+            NothingInTheBox: no model came.
+            TooManyJobs, StorageFailed: see `begin`.
+        """
+        if not self.box.is_there:
+            raise NothingInTheBox("source: this package brings no model", param="source")
+        job = self.begin("box", name)
+
+        async def work() -> None:
+            job.at("copy", 0, "unpacking the model")
+            await asyncio.to_thread(self.box.unpack, job.work / "model")
+            await self._install(job)
+            await asyncio.to_thread(self.unboxed)
+
+        self.start(job, work)
         return job
 
     def start_download(
@@ -100,11 +136,14 @@ class ModelJobs(JobRunner):
         What has come stays until the model is installed: another try goes on from there.
 
         Raises:
+            ConverterMissing: nothing here converts them.
             TooManyJobs, StorageFailed: see `begin`.
         """
+        self.converter.check()
         job = self.begin("hub", name)
 
         async def prepare() -> None:
+            await self._bring_converter(job)
             came = self._store.folder / DOWNLOADS
             names = files_of(version, self._base, chinese=chinese)
             at: list[str | Path] = ["--endpoint", self._hub] if self._hub else []
@@ -153,6 +192,12 @@ class ModelJobs(JobRunner):
         model = await asyncio.to_thread(self._store.install, job.work / "model", job.name)
         job.model, job.message = model.id, "installed"
         _LOGGER.info("model %r is installed as %s", job.name, model.id)
+
+    async def _bring_converter(self, job: InstallJob) -> None:
+        # Before anything else that takes long: where it cannot be had, nothing else is of use.
+        if self.converter.state != "here":
+            job.at("fetch", 0, "PyTorch, which converts official files: about 200 MB, once")
+            await self.converter.bring()
 
     async def _convert(
         self, job: InstallJob, t2s: Path, sovits: Path, given: Path, precision: str

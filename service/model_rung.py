@@ -28,10 +28,10 @@ from engines.model_folder import TOKENIZER, ModelFolder
 from engines.text import LANGUAGES, phonemize
 from service.graphics_card import CARD
 from service.installed_model import InstalledModel
-from service.jobs import Utterance
 from service.model_prompts import ModelPrompts
 from service.own_thread import DeviceHung, OwnThread
 from service.rung_worker import Bounds, Cancelled
+from service.utterance import Utterance
 from service.voice import Voice
 from service.voices import VoiceStore
 
@@ -240,7 +240,7 @@ class ModelRung:
         yield from loaded.synthesizer.speak(
             sentences,
             self._prompts.get(voice, utterance.style, loaded.enroller),
-            utterance.sampling.params(utterance.speed),
+            utterance.sampling.params(utterance.speed, self.model.sampling),
             # A card draws tokens while the sound of those before is made.
             streaming=Streaming(eager=self.name == "tensorrt"),
             pause=0.0,  # between sentences the service pauses

@@ -9,8 +9,9 @@ from typing import Any
 import voluptuous as vol
 from aiohttp import web
 
-from engines.model_folder import PRECISIONS
+from engines.model_folder import DRAWN, PRECISIONS
 from engines.spec import OFFICIAL_FILES
+from service.box import NAME
 from service.errors import BadRequest, ServiceError
 from service.installed_model import LONGEST_NAME, InstalledModel, check_name
 from service.model_errors import ModelInUse, NoCard
@@ -22,7 +23,7 @@ from service.requests import check, read_json
 from service.voice_forms import refuse_foreign_page
 
 _LIMITS: dict[str, Any] = {
-    "source": ["folder", "hub"],
+    "source": ["box", "folder", "hub"],
     "version": list(OFFICIAL_FILES),
     "precision": list(PRECISIONS),
     "name": LONGEST_NAME,
@@ -31,7 +32,7 @@ _LIMITS: dict[str, Any] = {
 }
 INSTALL = vol.Schema(
     {
-        vol.Required("source"): vol.In(["folder", "hub"]),
+        vol.Required("source"): vol.In(["box", "folder", "hub"]),
         vol.Optional("folder"): str,
         vol.Optional("version"): vol.In(list(OFFICIAL_FILES)),
         vol.Optional("chinese", default=False): bool,
@@ -90,6 +91,8 @@ class ModelsApi:
                 "jobs": [job.as_dict() for job in self._jobs.all()],
                 "incoming": folders,
                 "versions": list(OFFICIAL_FILES),
+                "converting": self._jobs.converter.state,
+                "box": self._jobs.box.is_there,
             }
         )
 
@@ -102,6 +105,8 @@ class ModelsApi:
             return await self._upload(request)
         fields = check(INSTALL, read_json(await request.read()), _LIMITS)
         precision = fields["precision"]
+        if fields["source"] == "box":
+            return _accepted(self._jobs.start_box(check_name(fields.get("name", NAME))).as_dict())
         wanted = "folder" if fields["source"] == "folder" else "version"
         if wanted not in fields:
             raise BadRequest(f"{wanted}: is missing", param=wanted)
@@ -114,6 +119,7 @@ class ModelsApi:
         return _accepted(job.as_dict())
 
     async def _upload(self, request: web.Request) -> web.Response:
+        self._jobs.converter.check()
         job = self._jobs.begin("upload", "upload")
         try:
             fields = await receive(request, job)
@@ -195,6 +201,7 @@ class ModelsApi:
             "name": model.name,
             "version": model.facts.version,
             "precision": model.precision,
+            "sampling": {name: getattr(model.sampling, name) for name in DRAWN},
             "sample_rate": model.facts.sample_rate,
             "bytes": model.size,
             "source": model.source,

@@ -16,7 +16,8 @@ from service.mqtt_jobs import StoredJob
 from service.players import Players
 from service.requests import speech_request
 from service.speaking import Speaking
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.voice import Voice
 from service.voices import VoiceStore
 

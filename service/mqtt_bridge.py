@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from service.errors import ServiceError
-from service.jobs import Priority
+from service.job import Priority
 from service.mqtt_announcer import CHOICES, Announcer, Clip
 from service.mqtt_discovery import BIRTH, Described, description, topic
 from service.mqtt_jobs import MOST_ATTEMPTS, Answer, JobStore, StoredJob, Verdict
@@ -80,6 +80,7 @@ class MqttBridge:
         }
         self._outbox = Outbox(link, base)
         self._ending: set[str] = set()  # requests whose answers are being written
+        self._unwritten: dict[str, StoredJob] = {}  # answered, and the disk does not know
         self._latency: float | None = None
         self._shown: dict[str, Any] = {}
         self._described = Described([], ())
@@ -110,8 +111,18 @@ class MqttBridge:
         await asyncio.gather(*self._tasks, *self._speaking.values(), return_exceptions=True)
         await self._announcer.close()
         await self._link.close()
+        await self._safely(self._write_late())
         await self._on_disk(self._store.close)
         self._disk.shutdown()
+
+    def state(self) -> dict[str, Any]:
+        """How the line to the broker is, for /health."""
+        return {"connected": self._link.connected, "reason": self._link.reason}
+
+    @property
+    def rival(self) -> bool:
+        """Whether somebody else seems to use our client id."""
+        return self._link.rival.reason is not None
 
     async def _on_disk(self, work: Callable[..., _T], *arguments: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
@@ -161,7 +172,8 @@ class MqttBridge:
                 await self._on_disk(self._store.forget_packets)
             self._connected = True
             self._announce()
-            for job in await self._on_disk(self._store.undelivered):
+            undelivered = await self._on_disk(self._store.undelivered)
+            for job in [*undelivered, *self._unwritten.values()]:
                 if job.id not in self._ending and not self._outbox.holds(job.id):
                     self._outbox.send(job)
         elif isinstance(event, Received):
@@ -191,12 +203,13 @@ class MqttBridge:
                 self._queue(job)
             elif verdict is Verdict.NEW:
                 self._outbox.send(job)
-            elif verdict is Verdict.ANSWERED and not message.again:
+            elif job.id in self._unwritten or (verdict is Verdict.ANSWERED and not message.again):
                 await self._repeat(job)
 
     async def _repeat(self, job: StoredJob) -> None:
         """Who asks again has not heard the answer, perhaps on another topic."""
-        if (known := await self._on_disk(self._store.find, job.id)) is not None:
+        known = self._unwritten.get(job.id) or await self._on_disk(self._store.find, job.id)
+        if known is not None:
             known.reply, known.correlation = job.reply, job.correlation
             self._outbox.send(known)
 
@@ -246,11 +259,24 @@ class MqttBridge:
         try:
             await self._on_disk(self._store.end, job, job.answer)
         except sqlite3.Error:
-            _LOGGER.exception("the answer to request %s cannot be stored", job.id)
+            _LOGGER.exception("the answer to request %s cannot be stored yet", job.id)
+            self._unwritten[job.id] = job
         finally:
             self._ending.remove(job.id)
         if self._connected:
             self._outbox.send(job)
+
+    async def _write_late(self) -> None:
+        """Try again to store answers; the next start would speak what seems to have none."""
+        for job in list(self._unwritten.values()):
+            assert job.answer is not None
+            try:
+                await self._on_disk(self._store.end, job, job.answer)
+            except sqlite3.Error:
+                return
+            del self._unwritten[job.id]
+            if self._connected and not self._outbox.holds(job.id):
+                await self._on_disk(self._store.delivered, [job.id])
 
     async def _cancel(self, message: Received) -> None:
         try:
@@ -302,6 +328,7 @@ class MqttBridge:
             if looks % _SWEEP == 0:
                 await self._safely(self._on_disk(self._store.forget_old))
             looks += 1
+            await self._safely(self._write_late())
             now = Described(self._voices.usable(), tuple(self._announcer.models()))
             if self._connected and now.names != self._described.names:
                 self._announce()

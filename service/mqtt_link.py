@@ -22,10 +22,13 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from service.mqtt_rival import Rival
+
 _LOGGER = logging.getLogger(__name__)
 KEEPALIVE = 15  # seconds; a frozen broker is noticed after about twice that
 SESSION_KEPT = 3600  # seconds that the broker keeps messages for a bridge that is away
 MAX_PACKET = 8 * 1024 * 1024  # bytes; the broker drops larger messages to us before they are sent
+_PATIENCE = (1, 30)  # seconds before another try, at first and at most
 _GOODBYE = 1.0  # seconds to say that we leave
 _OLD_BROKER = "Unsupported protocol version"
 _TAKEN_OVER = "Session taken over"
@@ -110,6 +113,7 @@ class Link:
     Attributes:
         events: what happened, in order.
         max_packet: bytes that the broker takes, None for any number.
+        rival: who else may be using our client id.
     """
 
     def __init__(
@@ -123,7 +127,10 @@ class Link:
         self._subscriptions = list(subscriptions)
         self._connection = 0
         self._version = MQTTProtocolVersion.MQTTv5
+        self.rival = Rival(client_id)
+        self._patience = _PATIENCE
         self._complaints: set[str] = set()
+        self._trouble: str | None = None
 
     def open(self) -> None:
         """Connect now or as soon as the broker is there, and again whenever the line breaks."""
@@ -138,6 +145,16 @@ class Link:
             options = {"clean_start": False, "properties": properties}
         self._client.connect_async(self._broker.host, self._broker.port, KEEPALIVE, **options)
         self._client.loop_start()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker hears us now."""
+        return self._client.is_connected()
+
+    @property
+    def reason(self) -> str | None:
+        """Why the line is not as it should be, for a person."""
+        return self.rival.reason or (self._trouble and f"the MQTT broker {self._trouble}")
 
     async def reopen_older(self) -> None:
         """Connect again by MQTT 3.1.1."""
@@ -187,7 +204,7 @@ class Link:
         )
         client.suppress_exceptions = True
         client.enable_logger(_LOGGER.getChild("paho"))
-        client.reconnect_delay_set(1, 30)
+        client.reconnect_delay_set(*self._patience)
         client.will_set(self._status, b"offline", 1, retain=True)
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._broker.password)
@@ -230,6 +247,8 @@ class Link:
                 self._post(Refused())
             return
         self._complaints.clear()
+        self._trouble = None
+        self.rival.connected()
         self._connection += 1
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         # The broker may have lost everything in a power cut, so nothing is taken for granted.
@@ -253,11 +272,16 @@ class Link:
         reason: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if reason.getName() == _TAKEN_OVER:
-            # Coming back would throw the other one out, and so on for ever.
-            _LOGGER.error("another service with the same data folder took the MQTT session over")
-            client.disconnect()
-        elif reason.is_failure:
+        if not reason.is_failure:
+            return
+        pause = self.rival.lost(taken_over=reason.getName() == _TAKEN_OVER)
+        if pause is not None:
+            # Coming back at once would throw the other one out at once, and so on for ever.
+            wanted = (pause, max(pause, _PATIENCE[1])) if pause else _PATIENCE
+            if wanted != self._patience:
+                self._patience = wanted
+                client.reconnect_delay_set(*wanted)
+        if self.rival.reason is None:
             self._complain(f"is gone: {reason}")
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:
@@ -290,6 +314,7 @@ class Link:
 
     def _complain(self, what: str) -> None:
         """Log a trouble once, however often paho tries."""
+        self._trouble = what
         if what not in self._complaints:
             self._complaints.add(what)
             _LOGGER.warning("the MQTT broker at %s %s; trying again", self._broker.host, what)

@@ -44,7 +44,8 @@ def make_bridge(
         OSError: the file of the certificate authority, or the requests on disk, cannot be read.
     """
     base = settings.mqtt_topic
-    device = f"gptsovits_{health.server_id[:12]}"
+    # A copy of the data folder has the same id; Home Assistant must not take both for one device.
+    device = settings.mqtt_client_id or f"gptsovits_{health.server_id[:12]}"
     link = Link(_broker(settings), device, f"{base}/status", subscriptions(base))
     players = None
     if settings.home_assistant_url:

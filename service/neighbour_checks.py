@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from service.config import Settings, supervisor_token
+from service.config import SUPERVISOR, Settings, supervisor_token
 from service.findings import Finding
 from service.supervisor import NoBroker, Supervisor
 
@@ -38,6 +38,8 @@ def home_assistant(settings: Settings) -> list[Finding]:
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             advice = "make a long-lived token in your profile and set home_assistant_token"
+            if url == SUPERVISOR:
+                advice = "restart the app, so that Supervisor gives it a new token"
             return [Finding("home assistant", "fail", f"{url} refuses our token", advice)]
         message = f"{url} answers with status {error.code}"
         return [Finding("home assistant", "fail", message, "is this Home Assistant's address?")]

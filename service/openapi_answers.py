@@ -62,6 +62,7 @@ _MODEL = _object(
     name=_TEXT,
     version=_TEXT,
     precision=_TEXT,
+    sampling=_object(top_k=_WHOLE, top_p=_NUMBER, temperature=_NUMBER, repetition_penalty=_NUMBER),
     sample_rate=_WHOLE,
     bytes=_WHOLE,
     source=_TEXT,
@@ -78,7 +79,7 @@ _TRAFFIC = _object(
 )
 _JOB = _object(
     id=_TEXT,
-    source={"enum": ["upload", "folder", "hub", "engines"]},
+    source={"enum": ["upload", "folder", "hub", "box", "engines"]},
     name=_TEXT,
     state={"enum": ["receiving", "waiting", "running", "done", "failed", "cancelled"]},
     stage=_TEXT,
@@ -104,7 +105,9 @@ SCHEMAS: dict[str, Described] = {
     ),
     "Voice": _object(**_WHOLE_VOICE),
     "MadeVoice": _object(**_WHOLE_VOICE, verdict=_one_of("Verdict")),
-    "Voices": _object(voices=_list(_object(**_VOICE)), default=_TEXT, languages=_list(_TEXT)),
+    "Voices": _object(
+        voices=_list(_object(**_VOICE)), default=_TEXT, languages=_list(_TEXT), revision=_TEXT
+    ),
     "OpenAIVoices": _object(voices=_list(_object(id=_TEXT, name=_TEXT))),
     "Styles": _object(
         styles=_list(
@@ -136,6 +139,8 @@ SCHEMAS: dict[str, Described] = {
         jobs=_list(_JOB),
         incoming=_list(_TEXT),
         versions=_list(_TEXT),
+        converting={"enum": ["here", "fetched first", "missing"]},
+        box=_FLAG,
     ),
     "Traffic": _TRAFFIC,
     "Job": _JOB,
@@ -148,6 +153,7 @@ SCHEMAS: dict[str, Described] = {
         reason=_TEXT_OR_NULL,
         rungs=_list(_object(name=_TEXT, up=_FLAG, reason=_TEXT_OR_NULL, since=_NUMBER_OR_NULL)),
         queue=_object(depth=_WHOLE, limit=_WHOLE),
+        mqtt={"anyOf": [_object(connected=_FLAG, reason=_TEXT_OR_NULL), {"type": "null"}]},
         uptime=_NUMBER,
     ),
     "Recent": _object(

@@ -7,8 +7,8 @@ from importlib.metadata import version
 
 from engines.audio import AudioChunk
 from engines.plain import PlainVoice
-from service.jobs import Utterance
 from service.rung_worker import Cancelled
+from service.utterance import Utterance
 
 
 class PlainRung:

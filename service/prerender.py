@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.errors import Busy, ServiceError
-from service.speech import CACHED, Speech, SpeechRequest
+from service.said_before import CACHED
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.voice import StorageFailed
 
 _LOGGER = logging.getLogger(__name__)

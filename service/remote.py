@@ -27,10 +27,10 @@ from engines.errors import EngineError, TextError
 from engines.text import SPEAKABLE
 from engines.text.segment import LANGUAGES
 from service.durable import write_file
-from service.jobs import Utterance
 from service.ladder import Fallback
 from service.rung_worker import Bounds, Cancelled, RungDeclines
 from service.sampling import AS_USUAL
+from service.utterance import Utterance
 from service.wake_on_lan import WakeOnLan
 
 _LOGGER = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from service.chimes import NAME
 from service.config import PLAYABLE_RATES
 from service.errors import BadRequest
 from service.formats import FORMATS, Encoder
-from service.jobs import Priority
+from service.job import Priority
 from service.ladder import Fallback
 from service.rules import number, stands_for, whole
 from service.sampling import MAX_SEED, REPETITION_PENALTY, TEMPERATURE, TOP_K, Sampling
 from service.speaking import Speaking
-from service.speech import FASTEST, SLOWEST, SpeechRequest
+from service.speech_request import FASTEST, SLOWEST, SpeechRequest
 from service.steady import steady
 from service.voice import folded
 from service.voice_folder import LONGEST_STYLE
@@ -137,9 +137,20 @@ def check(
         error = errors.errors[0]
         name = str(error.path[0]) if error.path else "body"
         limit = (_LIMITS if limits is None else limits).get(name)
-        hint = f"; allowed: {limit}" if limit is not None else ""
-        raise BadRequest(f"{name}: {error.msg}{hint}", param=name, limit=limit) from errors
+        message = f"{name[:40]}: {_problem(error, limit, schema)}"
+        raise BadRequest(message, param=name, limit=limit) from errors
     return checked
+
+
+def _problem(error: vol.Invalid, limit: object, schema: vol.Schema) -> str:
+    """What is wrong, for a person: the library speaks of keys."""
+    if isinstance(error, vol.RequiredFieldInvalid):
+        return "is missing"
+    known = [str(key) for key in schema.schema] if isinstance(schema.schema, dict) else []
+    if known and error.path and str(error.path[0]) not in known:
+        return f"there is no such field; there are {', '.join(sorted(known))}"
+    hint = f"; allowed: {limit}" if limit is not None else ""
+    return f"{error.msg}{hint}"
 
 
 _LIMITS: dict[str, Any] = {

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from engines.audio import AudioChunk
 from engines.errors import EngineError
-from service.jobs import Utterance
 from service.logs import Trace, current, traced
+from service.utterance import Utterance
 
 Cancelled = Callable[[], bool]
 
@@ -78,6 +78,12 @@ class RungSlow(EngineError):
     """A rung took longer than its patience, or than its bounds again and again."""
 
     code = "rung_slow"
+
+
+class RungSilent(RungDeclines):
+    """What a rung made has nothing to hear in it."""
+
+    code = "rung_silent"
 
 
 class RungGone(RungDeclines):

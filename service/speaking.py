@@ -9,7 +9,7 @@ from time import monotonic
 import numpy as np
 
 from engines.audio import AudioChunk
-from service.jobs import SpokenChunk
+from service.utterance import SpokenChunk
 from service.voice import Voice
 
 PENDING = "pending"  # the rung of an answer whose chime plays while nobody has spoken yet

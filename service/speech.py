@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -15,28 +14,27 @@ import numpy as np
 
 from engines.audio import AudioChunk
 from engines.plain import SPEECH_LEVEL, language_of, speech_level
-from engines.text import SPEAKABLE
 from service.account import Account
 from service.cache import ClipCache
 from service.chimes import RATE as CHIME_RATE
 from service.chimes import Chimes
 from service.errors import BadRequest, LanguageUnavailable, ServiceError, SynthesisFailed
 from service.installed_model import Choice
-from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
-from service.ladder import Fallback
+from service.job import Job
+from service.jobs import JobQueue
 from service.logs import Trace, current, hide, new_trace, traced
 from service.metrics import LastAnswer, Metrics
 from service.recent import Recent
-from service.sampling import AS_USUAL, Sampling
+from service.said_before import SaidBefore
 from service.sentences import SentenceCutter, cut, nothing_to_say
 from service.speaking import Speaking, silence
+from service.speech_request import FASTEST, SLOWEST, SpeechRequest
+from service.utterance import SpokenChunk, Utterance
 from service.voice import StyleNotFound, Voice
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)
-SLOWEST, FASTEST = 0.25, 4.0
 _LEVEL_SECONDS = 10.0  # of an answer that tell how loud its voice is
-CACHED = "cache"  # the rung of what was spoken before
 
 
 class ChooseModel(Protocol):
@@ -46,51 +44,6 @@ class ChooseModel(Protocol):
         self, voice: Voice, asked: str | None, request_id: str, *, relayed: bool
     ) -> Choice:
         """See `ModelChoice.choose`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechRequest:
-    """What a door asks for.
-
-    Attributes:
-        text: a whole text, or its pieces as they are written.
-        voice: id of a voice, None for the default one.
-        language: tag of the text's language; None to go by its script, then by the settings.
-        speed: 0.25 to 4; 1 is the voice's own tempo.
-        door: who asks: http, websocket, wyoming or mqtt.
-        client: who asks behind that door; clients take turns.
-        priority: alerts go before normal requests, those before background ones.
-        expires: seconds after which it is not worth saying, None for always.
-        fallback: how far down the ladder it may be taken.
-        model: id of the model that shall speak a cloned voice, None for the house's own choice.
-        fresh: speak again even what was spoken before.
-        sampling: how a model draws it.
-        pause: seconds of silence between sentences, None for the house's own.
-        lead_in: seconds of silence before the first sound, for players that swallow it.
-        chime: name of a chime that plays while the speech is being made, None for none.
-        style: name of one of the voice's further references, None for its main one.
-        normalize: how home text becomes words, one of `engines.text.NORMALIZE`.
-        relayed: another box asks; it must be spoken here.
-    """
-
-    text: str | AsyncIterator[str]
-    voice: str | None = None
-    language: str | None = None
-    speed: float = 1.0
-    door: str = "http"
-    client: str = ""
-    priority: Priority = Priority.NORMAL
-    expires: float | None = None
-    fallback: Fallback = Fallback.PLAIN
-    model: str | None = None
-    fresh: bool = False
-    sampling: Sampling = AS_USUAL
-    pause: float | None = None
-    lead_in: float = 0.0
-    chime: str | None = None
-    style: str | None = None
-    normalize: str = SPEAKABLE
-    relayed: bool = False
 
 
 class Speech:
@@ -125,16 +78,19 @@ class Speech:
     ) -> None:
         self._queue = queue
         self._voices = voices
-        self._cache = cache
+        self._before = SaidBefore(cache, voices)
         self._metrics = metrics
         self._chimes = chimes
         self._recent = recent
         self._levels: dict[str, float] = {}  # RMS of a voice's speech, as it was heard last
-        self._keeping: dict[Path, asyncio.Task[bool]] = {}
         self._language = language
         self._max_text = max_text
         self._pause = sentence_pause
         self._choose = choose
+
+    def revision(self) -> str:
+        """A word that changes with the house's pause and chimes, which sound in every voice."""
+        return f"{self._pause:g}-{self._chimes.revision()}"
 
     @contextlib.asynccontextmanager
     async def say(self, request: SpeechRequest) -> AsyncIterator[Speaking]:
@@ -168,7 +124,7 @@ class Speech:
         voice = self._voices.get(request.voice)
         account.voice = voice.id
         self._check(request, voice)
-        before = await self._before(request, voice)
+        opening = await self._opening(request, voice)
         trace = current() or new_trace()
         job = Job(
             trace.id,
@@ -184,37 +140,22 @@ class Speech:
             hide(request.text)
             sentences = cut(request.text, self._max_text)
             said = [self._utterance(text, request, voice, choice) for text in sentences]
-            clip = self._clip(said, request, voice, choice)
-            chunks = None if request.fresh else await self._remembered(clip)
+            clip = self._before.clip(said, request, voice, choice, self._pause_of(request))
+            chunks = None if request.fresh else await self._before.find(clip)
             if not request.fresh:
                 self._metrics.looked_up(found=chunks is not None)
             if chunks is not None:
                 first = await anext(chunks)
-                yield Speaking(job.id, job.queued, voice, chunks, first, 0.0, before)
+                yield Speaking(job.id, job.queued, voice, chunks, first, 0.0, opening)
                 return
-        async with self._spoken(job, request, voice, said, choice, before) as speaking:
+        async with self._spoken(job, request, voice, said, choice, opening) as speaking:
             yield speaking
         # The card and the CPU give a model the same voice.
         by_model = choice.model is not None and not choice.remote
         by_whom = speaking.models == {choice.id} if by_model else speaking.rungs == {voice.rung}
         as_asked = speaking.complete and by_whom
         if clip is not None and as_asked and self._voices.is_current(voice):
-            speaking.keeping = self._keep(clip, speaking.speech, voice)
-
-    def _keep(self, clip: Path, heard: list[AudioChunk], voice: Voice) -> asyncio.Task[bool]:
-        """Write a clip in the background: whoever asked has the whole answer and may be gone."""
-
-        def write() -> bool:
-            kept = self._cache.keep(clip, heard)
-            if self._voices.is_current(voice):
-                return kept
-            self._cache.delete_voice(voice.id)  # it was deleted or changed meanwhile
-            return False
-
-        task = asyncio.create_task(asyncio.to_thread(write))
-        self._keeping[clip] = task
-        task.add_done_callback(lambda done: self._keeping.pop(clip, None))
-        return task
+            speaking.keeping = self._before.keep(clip, speaking.speech, voice)
 
     @contextlib.asynccontextmanager
     async def _spoken(
@@ -224,7 +165,7 @@ class Speech:
         voice: Voice,
         said: list[Utterance],
         choice: Choice,
-        before: list[AudioChunk],
+        opening: list[AudioChunk],
     ) -> AsyncIterator[Speaking]:
         """Speak through the queue; `said` is empty where the text is still being written."""
         self._queue.submit(job)
@@ -236,14 +177,14 @@ class Speech:
                 reader = asyncio.create_task(self._read(job, request, voice, choice, request.text))
             chunks = job.chunks()
             first: SpokenChunk | None = None
-            if before:
+            if opening:
                 await job.begun.wait()
-            if not before or job.has_news:
+            if not opening or job.has_news:
                 first = await anext(chunks, None)
                 if first is None:
                     raise nothing_to_say()
             pause = self._pause_of(request)
-            yield Speaking(job.id, job.queued, voice, chunks, first, pause, before)
+            yield Speaking(job.id, job.queued, voice, chunks, first, pause, opening)
         finally:
             self._queue.cancel(job)
             if job.started is not None:
@@ -266,7 +207,7 @@ class Speech:
         if request.style is not None and request.style not in voice.styles:
             raise StyleNotFound(request.style, voice)
 
-    async def _before(self, request: SpeechRequest, voice: Voice) -> list[AudioChunk]:
+    async def _opening(self, request: SpeechRequest, voice: Voice) -> list[AudioChunk]:
         """What is heard before the speech; the chime is as loud as the voice."""
         chime = None
         if request.chime is not None:
@@ -297,30 +238,6 @@ class Speech:
             request.normalize,
             choice.named,
         )
-
-    def _clip(
-        self,
-        said: list[Utterance],
-        request: SpeechRequest,
-        voice: Voice,
-        choice: Choice,
-    ) -> Path:
-        """Where the speech is kept, without what is heard before it: that is put on anew."""
-        sentences = [[each.text, each.language, each.speed] for each in said]
-        # The plain voice draws nothing.
-        drawn = None if voice.facts is None else [*astuple(request.sampling), request.style]
-        # Not the revision: with shares dealt by request, one voice sounds in several models.
-        sound = [voice.revision, choice.named]
-        if choice.model is not None and not choice.remote:
-            sound = [voice.source, choice.model.sound]
-        read = [] if request.normalize == SPEAKABLE else [request.normalize]
-        return self._cache.path(voice.id, sound, self._pause_of(request), drawn, sentences, *read)
-
-    async def _remembered(self, clip: Path) -> AsyncIterator[SpokenChunk] | None:
-        if clip in self._keeping:
-            await asyncio.wait({self._keeping[clip]})
-        found = await asyncio.to_thread(self._cache.read, clip)
-        return None if found is None else _from_cache(found)
 
     async def _read(
         self,
@@ -363,11 +280,6 @@ class Speech:
             self._metrics.models.spoke(speaking.model, first, took, speaking.speech_seconds)
         if speaking.complete and speaking.speech_seconds and isinstance(request.text, str):
             self._metrics.real_time_factor.labels(rung).observe(took / speaking.speech_seconds)
-
-
-async def _from_cache(found: Iterator[AudioChunk]) -> AsyncIterator[SpokenChunk]:
-    while (audio := await asyncio.to_thread(next, found, None)) is not None:
-        yield SpokenChunk(audio, CACHED)
 
 
 def _level(speech: list[AudioChunk]) -> float:

@@ -51,7 +51,7 @@ def refuse_foreign_page(request: web.Request) -> None:
     else:
         foreign = site not in ("same-origin", "none")
     if foreign:
-        raise ForeignPage("voices can be changed from the service's own page only")
+        raise ForeignPage("another site's page asks for this; use the service's own")
 
 
 def line(longest: int) -> Callable[[object], str]:
@@ -106,7 +106,9 @@ _WORDS: dict[Any, Any] = {
     vol.Required("consent_name"): line(LONGEST_PERSON),
     vol.Required("consent"): _confirmed,
 }
-ENROL = vol.Schema({vol.Required("name"): line(LONGEST_NAME), **_WORDS})
+ENROL = vol.Schema(
+    {vol.Required("name"): line(LONGEST_NAME), **_WORDS, vol.Optional("model", default=""): str}
+)
 STYLE = vol.Schema({vol.Required("name"): _style_name, **_WORDS})
 RERECORD = vol.Schema(_WORDS)
 CHECK = vol.Schema(

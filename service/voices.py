@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
-import re
 import shutil
 import threading
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from engines.audio import Recording
-from service.durable import hide_folder, recover, write_file, write_folder
+from service.durable import write_file
 from service.errors import VoiceNotFound
 from service.voice import (
     ConsentMissing,
@@ -30,19 +27,14 @@ from service.voice import (
     VoiceFixed,
     folded,
 )
+from service.voice_disk import VoiceDisk
 from service.voice_folder import (
-    FACTS,
     MAX_STYLES,
-    REFERENCE,
     BrokenVoice,
     VoiceFolder,
-    facts_file,
-    prompt_name,
-    read_folder,
     reference_file,
     revision_of,
     seconds_of,
-    style_file,
     style_key,
 )
 
@@ -50,7 +42,6 @@ _LOGGER = logging.getLogger(__name__)
 PLAIN = "plain"
 MAX_VOICES = 500
 _RESERVED = {PLAIN, "check", "default", "import"}  # routes and words that are no voice's id
-_LONGEST_ID = 40
 
 
 class VoiceStore:
@@ -81,14 +72,13 @@ class VoiceStore:
         self._speaker = cloned
         revision = hashlib.sha256(plain_version.encode()).hexdigest()[:12]
         self._plain = Voice(PLAIN, "Plain voice", plain_languages, revision, plain_rung)
-        self._folder = folder
+        self._disk = VoiceDisk(folder)
         self._forget = forget
         self._lock = threading.RLock()
         self._voices: dict[str, Voice] = {}
-        self._skipped: dict[str, str] = {}
         try:
             with self._writing():
-                for voice_id, gone in recover(folder):
+                for voice_id, gone in self._disk.leftovers():
                     self._end_deletion(voice_id, gone)
         except StorageFailed as error:
             _LOGGER.error("voices cannot be written: %s", error)
@@ -149,12 +139,12 @@ class VoiceStore:
         """
         with self._lock:
             try:
-                found = sorted(path.name for path in self._folder.iterdir())
+                found = self._disk.ids()
             except OSError as error:
                 _LOGGER.error("voices cannot be read: %s", error)
                 return
             known = {} if again else self._voices
-            voices = {name: known.get(name) or self._load(name) for name in found if _shown(name)}
+            voices = {name: known.get(name) or self._load(name) for name in found}
             self._voices = {name: voice for name, voice in voices.items() if voice is not None}
 
     def enrol(self, facts: VoiceFacts, recording: Recording) -> Voice:
@@ -171,7 +161,9 @@ class VoiceStore:
                 message = f"voice: there are {MAX_VOICES} voices; delete one first"
                 raise TooManyVoices(message, limit=MAX_VOICES)
             made = VoiceFolder(facts, reference_file(recording), {})
-            return self._keep(self._free_id(facts.name), made)
+            voice = self._keep(self._disk.free_id(facts.name, _RESERVED), made)
+            _LOGGER.info("voice %s: enrolled", voice.id)
+            return voice
 
     def change(self, voice_id: str, facts: VoiceFacts) -> Voice:
         """Give a voice other facts; its reference stays.
@@ -187,9 +179,11 @@ class VoiceStore:
             now = replace(before, facts=replace(facts, styles=before.facts.styles))
             facts = now.facts
             if revision_of(now) != voice.source:
-                return self._keep(voice_id, now)
-            write_file(self._folder / voice_id / FACTS, facts_file(facts))
-            self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
+                self._keep(voice_id, now)
+            else:
+                self._disk.write_facts(voice_id, facts)
+                self._voices[voice_id] = replace(voice, name=facts.name, facts=facts)
+            _LOGGER.info("voice %s: its facts are changed", voice_id)
             return self._spoken(self._voices[voice_id])
 
     def rerecord(self, voice_id: str, facts: VoiceFacts, recording: Recording) -> Voice:
@@ -203,7 +197,9 @@ class VoiceStore:
             _, before = self._opened(voice_id)
             facts = replace(facts, styles=before.facts.styles)
             now = replace(before, facts=facts, reference=reference_file(recording))
-            return self._keep(voice_id, now)
+            changed = self._keep(voice_id, now)
+            _LOGGER.info("voice %s: recorded anew", voice_id)
+            return changed
 
     def add_style(self, voice_id: str, style: Style, recording: Recording) -> Voice:
         """Give a voice a further reference.
@@ -227,7 +223,7 @@ class VoiceStore:
             )
             recordings = {**before.styles, style.name: reference_file(recording)}
             now = replace(before, facts=replace(before.facts, styles=styles), styles=recordings)
-            return self._keep(voice_id, now, self._prompts(voice_id))
+            return self._keep(voice_id, now, self._disk.prompts(voice_id))
 
     def delete_style(self, voice_id: str, name: str) -> Voice:
         """Delete a further reference for good: recording, prompts, and what the voice has said.
@@ -246,7 +242,8 @@ class VoiceStore:
             now = replace(before, facts=replace(before.facts, styles=styles), styles=recordings)
             # Before, so that a power cut leaves nothing of it; and what was said meanwhile.
             self._forget(voice_id)
-            changed = self._keep(voice_id, now, self._prompts(voice_id, besides=style_key(name)))
+            others = self._disk.prompts(voice_id, besides=style_key(name))
+            changed = self._keep(voice_id, now, others)
             self._forget(voice_id)
             return changed
 
@@ -260,9 +257,10 @@ class VoiceStore:
         """
         with self._writing():
             self._cloned(voice_id)
-            gone = hide_folder(self._folder / voice_id)
+            gone = self._disk.hide(voice_id)
             del self._voices[voice_id]
             self._end_deletion(voice_id, gone)
+            _LOGGER.info("voice %s: deleted, with all that it has said", voice_id)
 
     def reference(self, voice_id: str, style: str | None = None) -> bytes:
         """A voice's reference, or that of one of its styles, as a WAV file.
@@ -276,11 +274,7 @@ class VoiceStore:
             voice = self._cloned(voice_id)
             if style is not None and style not in voice.styles:
                 raise StyleNotFound(style, voice)
-            try:
-                file = REFERENCE if style is None else style_file(style)
-                return (self._folder / voice_id / file).read_bytes()
-            except OSError as error:
-                raise StorageFailed(f"the voice cannot be read: {error.strerror}") from error
+            return self._disk.recording(voice_id, style)
 
     def prompt(self, voice: Voice, model: str, style: str | None = None) -> Path | None:
         """Where the prompt is that a model made of a voice as it is now; None where there is none.
@@ -290,7 +284,7 @@ class VoiceStore:
             model: identity of the model.
             style: which of its further references; None for its main one.
         """
-        path = self._folder / voice.id / prompt_name(model, style)
+        path = self._disk.prompt(voice.id, model, style)
         return path if self.is_current(voice) and path.is_file() else None
 
     def keep_prompt(
@@ -304,7 +298,7 @@ class VoiceStore:
         with self._writing():
             if voice.facts is None or not self.is_current(voice):
                 return False
-            write_file(self._folder / voice.id / prompt_name(model, style), prompt)
+            write_file(self._disk.prompt(voice.id, model, style), prompt)
             return True
 
     @contextlib.contextmanager
@@ -312,9 +306,7 @@ class VoiceStore:
         """Hold off other threads, and other processes that work on the same folder."""
         with self._lock:
             try:
-                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                with (self._folder / ".lock").open("wb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX)
+                with self._disk.held():
                     yield
             except OSError as error:
                 # What is listed is what is on the disk, however far the writing came.
@@ -325,32 +317,13 @@ class VoiceStore:
     def _keep(
         self, voice_id: str, now: VoiceFolder, prompts: Mapping[str, bytes] | None = None
     ) -> Voice:
-        # The whole folder changes at once: prompts of what the voice was never stay beside it.
-        styles = {style_file(name): data for name, data in now.styles.items()}
-        files = {FACTS: facts_file(now.facts), REFERENCE: now.reference, **styles}
-        write_folder(self._folder / voice_id, {**files, **(prompts or {})})
+        self._disk.write(voice_id, now, prompts)
         self._voices[voice_id] = self._voice(voice_id, now)
         return self._spoken(self._voices[voice_id])
 
-    def _prompts(self, voice_id: str, besides: str | None = None) -> dict[str, bytes]:
-        """The prompts in a voice's folder, but those whose names begin with `besides`."""
-        found = (self._folder / voice_id).glob("*prompt-*.npz")
-        return {
-            path.name: path.read_bytes()
-            for path in found
-            if besides is None or not path.name.startswith(besides)
-        }
-
     def _load(self, name: str) -> Voice | None:
-        try:
-            voice = self._voice(name, read_folder(self._folder / name))
-        except BrokenVoice as error:
-            if self._skipped.get(name) != str(error):
-                _LOGGER.warning("voices/%s is left out: %s", name[:80], error)
-                self._skipped[name] = str(error)
-            return None
-        self._skipped.pop(name, None)
-        return voice
+        folder = self._disk.load(name)
+        return None if folder is None else self._voice(name, folder)
 
     def _voice(self, voice_id: str, folder: VoiceFolder) -> Voice:
         facts, source = folder.facts, revision_of(folder)
@@ -383,7 +356,7 @@ class VoiceStore:
         """A person's voice and what its folder holds now."""
         voice = self._cloned(voice_id)
         try:
-            return voice, read_folder(self._folder / voice_id)
+            return voice, self._disk.read(voice_id)
         except BrokenVoice as error:
             self.refresh(again=True)
             raise StorageFailed(f"the voice cannot be read: {error}") from error
@@ -396,16 +369,3 @@ class VoiceStore:
         for voice in self.all():
             if voice.id != besides and folded(voice.name) == folded(name):
                 raise NameTaken(f"name: there is a voice called {voice.name!r}", param="name")
-
-    def _free_id(self, name: str) -> str:
-        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-        slug = re.sub(r"[^a-z0-9]+", "-", plain)[:_LONGEST_ID].strip("-") or "voice"
-        candidate, number = slug, 1
-        while candidate in _RESERVED or (self._folder / candidate).exists():
-            number += 1
-            candidate = f"{slug}-{number}"
-        return candidate
-
-
-def _shown(name: str) -> bool:
-    return not name.startswith(".")

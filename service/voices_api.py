@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,11 +38,18 @@ class VoicesApi:
         voices: the voices.
         models: the models that a voice may name.
         transcripts: suggests what a recording says, None where nobody can.
+        revision: changes with what sounds in every voice; may block.
     """
 
     def __init__(
-        self, voices: VoiceStore, models: ModelStore, transcripts: Transcripts | None = None
+        self,
+        voices: VoiceStore,
+        models: ModelStore,
+        transcripts: Transcripts | None = None,
+        *,
+        revision: Callable[[], str],
     ) -> None:
+        self._revision = revision
         self._transcripts = transcripts
         self._voices = voices
         self._models = models
@@ -77,6 +85,7 @@ class VoicesApi:
                 "voices": [_listed(voice) for voice in voices],
                 "default": self._voices.default.id,
                 "languages": languages,
+                "revision": await asyncio.to_thread(self._revision),
             }
         )
 
@@ -104,7 +113,8 @@ class VoicesApi:
         self._admit(request)
         async with self._uploads.receive(request) as upload:
             fields = check(ENROL, upload.fields, LIMITS)
-            made = await self._enrolment.enrol(upload.file, fields["name"], words_of(fields))
+            model = self._model(fields["model"])
+            made = await self._enrolment.enrol(upload.file, fields["name"], words_of(fields), model)
         response = _with_verdict(*made, status=201)
         response.headers["Location"] = f"/v1/voices/{made[0].id}"
         return response
@@ -130,7 +140,7 @@ class VoicesApi:
             key: fields[key] for key in ("name", "language", "transcript") if key in fields
         }
         if "model" in fields:
-            changes["model"] = self._models.find(fields["model"]).id if fields["model"] else None
+            changes["model"] = self._model(fields["model"])
         if "consent" in fields:
             changes["consent"] = consent_of(fields["consent_name"])
         facts = replace(voice.facts, **changes)
@@ -172,6 +182,10 @@ class VoicesApi:
         data = await asyncio.to_thread(self._voices.reference, request.match_info["id"], name)
         headers = {"Cache-Control": "no-store"}
         return web.Response(body=data, content_type="audio/wav", headers=headers)
+
+    def _model(self, asked: str | None) -> str | None:
+        """Id of the model that shall speak a voice; None for the house's own choice."""
+        return self._models.find(asked).id if asked else None
 
     def _admit(self, request: web.Request) -> None:
         refuse_foreign_page(request)

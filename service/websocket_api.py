@@ -12,7 +12,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from service.errors import BadRequest, ServiceError, TextTimeout
 from service.formats import Encoder
 from service.requests import STREAM_START, check, encoded, read_json, speech_request
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 
 MAX_MESSAGE = 64 * 1024  # bytes
 START_TIMEOUT = 10.0  # seconds until the first message

@@ -27,7 +27,8 @@ from service import __version__
 from service.errors import ServiceError
 from service.formats import Encoder
 from service.requests import encoded
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.voices import VoiceStore
 
 _LOGGER = logging.getLogger(__name__)

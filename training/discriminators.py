@@ -49,12 +49,15 @@ class PeriodDiscriminator(nn.Module):
     def forward(self, samples: Tensor) -> list[Tensor]:
         """(B, 1, n) → outputs."""
         missing = -samples.shape[2] % self.period
-        x = F.pad(samples, (0, missing), "reflect").unflatten(2, (-1, self.period))
+        x = F.pad(samples, (0, missing), "reflect")
+        x = x.reshape(*x.shape[:2], -1, self.period)
         return _through(self.layers, self.verdict, x)
 
 
 class SpectrumDiscriminator(nn.Module):
     """Looks at a magnitude spectrum."""
+
+    window: Tensor
 
     def __init__(self, fft: int, hop: int, width: int) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ class Replayed:
         return parts
 
     def _warmed(self, kind: Any) -> dict[str, Tensor]:
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(here)
         with torch.cuda.stream(aside):
             for _ in range(_WARM):

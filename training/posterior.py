@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +55,8 @@ class PosteriorEncoder(nn.Module):
 
 def to_prior(flow: Flow, z: Tensor, style: Tensor) -> Tensor:
     """The flow as it learns: decoder latent → prior sample; undoes `Flow.forward`."""
-    for coupling in flow.couplings:
+    couplings: Iterable[Any] = flow.couplings  # lists of networks know no types
+    for coupling in couplings:
         kept, moved = z.chunk(2, dim=1)
         shift = coupling.post(coupling.enc(coupling.pre(kept), coupling.condition(style)))
         z = torch.flip(torch.cat([kept, moved + shift], dim=1), (1,))
@@ -83,7 +86,7 @@ def prior(
 
 def _masked(encoder: Encoder, x: Tensor, inside: Tensor) -> Tensor:
     keep = inside[:, None].to(x.dtype)
-    layers = zip(
+    layers: Iterable[Any] = zip(
         encoder.attn_layers,
         encoder.norm_layers_1,
         encoder.ffn_layers,

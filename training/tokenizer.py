@@ -154,7 +154,7 @@ def disturbed(samples: Tensor) -> Tensor:
     dark = F.avg_pool1d(noise[:, None], 9, 1, 4)[:, 0] * 3
     noise = torch.where(chosen().bool(), dark, noise)
     gain = 10 ** ((torch.rand(batch, 1, device=device) * 20 - 14) / 20)
-    return (heard + noise * loudness * ratio * chosen()) * gain
+    return torch.mul(heard + noise * loudness * ratio * chosen(), gain)
 
 
 @torch.no_grad()
@@ -171,7 +171,7 @@ def encode(tokenizer: Tokenizer, corpus: Corpus, seconds_of_speech: int = 400) -
     block = 10_240  # 0.32 s at 32 kHz
     padded = (corpus.lengths + 19_200 + block - 1) // block * block
     codes: list[Tensor] = [torch.empty(0)] * len(corpus)
-    for length in padded.unique().tolist():
+    for length in sorted(set(padded.tolist())):
         members = (padded == length).nonzero()[:, 0]
         for part in members.split(max(seconds_of_speech * 32_000 // length, 1)):
             samples = halved(corpus.windows(part, torch.zeros_like(part), length))
@@ -187,15 +187,15 @@ def _cross(logits: Tensor, wanted: Tensor) -> Tensor:
 
 class _Turn(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: object, x: Tensor, factor: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: object, x: Tensor, factor: float) -> Tensor:
         ctx.factor = factor  # type: ignore[attr-defined]
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.factor * gradient, None  # type: ignore[attr-defined]
 
 
 def _turned(x: Tensor, factor: float) -> Tensor:
-    out: Tensor = _Turn.apply(x, factor)
+    out: Tensor = _Turn.apply(x, factor)  # type: ignore[no-untyped-call]
     return out

@@ -106,7 +106,8 @@ def held_out_speakers() -> list[Speaker]:
 
 def open_engine(name: str) -> Engine:
     """Load a synthesizer; `ModuleNotFoundError` where its package is missing."""
-    return {"hibari": Hibari, "kokoro": Kokoro}[name]()
+    engines: dict[str, type[Engine]] = {"hibari": Hibari, "kokoro": Kokoro}
+    return engines[name]()
 
 
 class Hibari:
@@ -224,7 +225,8 @@ def _bent(envelope: Floats, factor: float) -> Floats:
 
 
 def _nearest(phases: Floats, factor: float) -> Floats:
-    return phases[np.minimum(np.rint(np.arange(_BINS) / factor).astype(int), _BINS - 1)]
+    places = np.minimum(np.rint(np.arange(_BINS) / factor).astype(int), _BINS - 1)
+    return np.asarray(phases[places], np.float32)
 
 
 def _moved(pitch: Floats, speaker: Speaker) -> Floats:

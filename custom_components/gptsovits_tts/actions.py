@@ -4,6 +4,14 @@ from typing import Any
 
 import voluptuous as vol
 from homeassistant.components.tts import ATTR_VOICE
+from homeassistant.const import (
+    ATTR_AREA_ID,
+    ATTR_DEVICE_ID,
+    ATTR_ENTITY_ID,
+    ATTR_FLOOR_ID,
+    ATTR_LABEL_ID,
+    CONF_EXCLUDE,
+)
 from homeassistant.core import HomeAssistant, SupportsResponse, callback
 from homeassistant.helpers import config_validation as cv
 
@@ -41,8 +49,14 @@ from .voice_actions import (
 )
 
 _ENTRY: dict[Any, Any] = {vol.Optional(ATTR_ENTRY): cv.string}
+# Home Assistant's own of it is newer than the oldest that this runs on.
+_EXCLUDE: dict[Any, Any] = {
+    vol.Optional(name): vol.All(cv.ensure_list, [cv.string])
+    for name in (ATTR_ENTITY_ID, ATTR_DEVICE_ID, ATTR_AREA_ID, ATTR_FLOOR_ID, ATTR_LABEL_ID)
+}
 _ANNOUNCE: dict[Any, Any] = {
     **cv.ENTITY_SERVICE_FIELDS,
+    vol.Optional(CONF_EXCLUDE): _EXCLUDE,
     vol.Required(ATTR_TEXT): vol.All(cv.string, vol.Length(min=1)),
     vol.Optional(ATTR_TTS_ENTITY): cv.entity_id,
     vol.Optional(ATTR_FALLBACK_ENTITY): cv.entity_id,

@@ -109,7 +109,10 @@ async def _first_sound(
             # Home Assistant 2025.6 hands on even a sound of nothing.
             while not await anext(sound):
                 continue
-    except (StopAsyncIteration, TimeoutError) as error:
+    except HomeAssistantError:
+        raise
+    except Exception as error:  # other engines let errors of their own through
+        LOGGER.debug("%s made no sound", engine, exc_info=error)
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="no_sound",

@@ -182,8 +182,10 @@ class GptSovitsConfigFlow(ConfigFlow, domain=DOMAIN):
     @callback
     def _change(self, entry: ConfigEntry, address: dict[str, Any]) -> None:
         """Keep an address; a loaded entry's own listener reloads it, any other is tried again."""
+        # Looked at first: the listener begins at once, and has gone once the entry is unloaded.
+        reloads_itself = bool(entry.update_listeners)
         changed = self.hass.config_entries.async_update_entry(entry, data=address)
-        if changed and not entry.update_listeners:
+        if changed and not reloads_itself:
             self.hass.config_entries.async_schedule_reload(entry.entry_id)
 
     async def _ask_server(self, address: Mapping[str, Any]) -> tuple[str | None, str]:

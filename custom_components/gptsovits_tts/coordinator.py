@@ -52,7 +52,7 @@ class ServerState:
     def _revision(self, voices: Iterable[ServerVoice]) -> str:
         # The version too: a newer service may read a text in another way.
         parts = [self.health.version, self.health.rung, self.health.model or ""]
-        parts.append(self.voices.default)
+        parts += [self.voices.default, self.voices.revision]
         for voice in voices:
             parts += [voice.id, voice.revision]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -66,11 +66,15 @@ class ServerVoice:
 
 @dataclass(frozen=True, slots=True)
 class ServerVoices:
-    """All voices, the one that speaks when none is named, and every language spoken."""
+    """All voices, the one that speaks when none is named, and every language spoken.
+
+    `revision` changes with what sounds in every voice; empty where an older service has none.
+    """
 
     voices: tuple[ServerVoice, ...]
     default: str
     languages: tuple[str, ...]
+    revision: str = ""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
@@ -87,7 +91,8 @@ class ServerVoices:
             # A voice that waits for its person's consent is listed, but cannot be spoken.
             if voice.get("usable", True)
         )
-        return cls(voices, data["default"], tuple(data["languages"]))
+        languages = tuple(data["languages"])
+        return cls(voices, data["default"], languages, data.get("revision", ""))
 
     def find(self, wanted: str) -> ServerVoice | None:
         """The voice of this id, or else of this name, whatever its case."""

@@ -21,6 +21,7 @@ from homeassistant.const import (
     ATTR_FLOOR_ID,
     ATTR_LABEL_ID,
     ATTR_SUPPORTED_FEATURES,
+    CONF_EXCLUDE,
     STATE_UNAVAILABLE,
     Platform,
 )
@@ -52,6 +53,8 @@ class Announcement:
 def targeted_players(hass: HomeAssistant, target: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """The players and satellites that a target names, and those of them that are unavailable.
 
+    What its `exclude` names is left out, as in Home Assistant's own actions.
+
     Raises:
         ServiceValidationError: none is named, one is not there, or all are unavailable.
     """
@@ -59,7 +62,11 @@ def targeted_players(hass: HomeAssistant, target: Mapping[str, Any]) -> tuple[li
     for entity_id in named:
         if not _plays(entity_id) or hass.states.get(entity_id) is None:
             raise mistake("player_not_found", player=entity_id)
-    found = {*named, *filter(_plays, _in_places(hass, target))}
+    places = _in_places(hass, target)
+    places -= _players_of_satellites(hass, places)
+    excluded = target.get(CONF_EXCLUDE) or {}
+    found = {*named, *filter(_plays, places)}
+    found -= {*_listed(excluded, ATTR_ENTITY_ID), *_in_places(hass, excluded, hidden=True)}
     states = [state for entity_id in sorted(found) if (state := hass.states.get(entity_id))]
     away = [state.entity_id for state in states if state.state == STATE_UNAVAILABLE]
     players = [state.entity_id for state in states if state.entity_id not in away]
@@ -135,13 +142,15 @@ def _listed(target: Mapping[str, Any], key: str) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _in_places(hass: HomeAssistant, target: Mapping[str, Any]) -> set[str]:
-    """Entities in a target's areas, floors, labels and devices; hidden ones are left out."""
+def _in_places(hass: HomeAssistant, target: Mapping[str, Any], *, hidden: bool = False) -> set[str]:
+    """Entities in a target's areas, floors, labels and devices; with the hidden ones if wanted."""
     entities, devices, areas = er.async_get(hass), async_get_devices(hass), ar.async_get(hass)
     rooms = set(_listed(target, ATTR_AREA_ID))
     labels = set(_listed(target, ATTR_LABEL_ID))
     for floor in _listed(target, ATTR_FLOOR_ID):
         rooms |= {area.id for area in ar.async_entries_for_floor(areas, floor)}
+    for label in labels:
+        rooms |= {area.id for area in ar.async_entries_for_label(areas, label)}
     meant = set(_listed(target, ATTR_DEVICE_ID))
     found = set()
     for entity in entities.entities.values():
@@ -149,6 +158,24 @@ def _in_places(hass: HomeAssistant, target: Mapping[str, Any]) -> set[str]:
         room = entity.area_id or (device.area_id if device else None)
         marks = entity.labels | (device.labels if device else set())
         near = room in rooms or entity.device_id in meant or bool(marks & labels)
-        if near and entity.hidden_by is None and entity.disabled_by is None:
+        if near and (hidden or entity.hidden_by is None) and entity.disabled_by is None:
             found.add(entity.entity_id)
     return found
+
+
+def _players_of_satellites(hass: HomeAssistant, found: set[str]) -> set[str]:
+    """Players that are the loudspeaker of a satellite that is meant, too: it says it once."""
+    registry = er.async_get(hass)
+    entities = [entity for each in found if (entity := registry.async_get(each))]
+    able = {
+        entity.device_id
+        for entity in entities
+        if entity.domain == SATELLITE_DOMAIN
+        and (state := hass.states.get(entity.entity_id))
+        and state.state != STATE_UNAVAILABLE
+    } - {None}
+    return {
+        entity.entity_id
+        for entity in entities
+        if entity.domain == PLAYER_DOMAIN and entity.device_id in able
+    }

@@ -112,7 +112,10 @@ class SpeechStream:
             raise GptSovitsConnectionError(
                 "the text broke off" if self._broken else "the service closed the connection"
             ) from self._broken
-        message: dict[str, Any] = json.loads(frame.data)
+        try:
+            message: Any = json.loads(frame.data)
+        except ValueError:
+            message = None
         match message:
             case {"type": "audio" | "done" as kind}:
                 self._told |= message

@@ -31,7 +31,7 @@ from .const import (
 from .coordinator import GptSovitsCoordinator
 from .errors import GptSovitsError
 from .models import ServerVoice
-from .speech_options import NUMBERS, SAMPLING
+from .speech_options import NUMBERS, SAMPLING, WHOLE
 
 _SECONDS = (ATTR_PAUSE, ATTR_LEAD_IN)
 _READING = SelectSelector(
@@ -64,7 +64,9 @@ class VoiceFlow(ConfigSubentryFlow):
         errors: dict[str, str] = {}
         if user_input is not None:
             present = _flat(user_input)
-            if (result := self._accept(coordinator, present, errors)) is not None:
+            if any(isinstance(present.get(name), float) for name in WHOLE):
+                errors["base"] = "not_whole"
+            elif (result := self._accept(coordinator, present, errors)) is not None:
                 return result
         try:
             models = await coordinator.client.models()
@@ -156,7 +158,7 @@ def _flat(user_input: Mapping[str, Any]) -> dict[str, Any]:
     fields = {**user_input, **user_input.get(CONF_SAMPLING, {})}
     fields.pop(CONF_SAMPLING, None)
     return {
-        name: NUMBERS[name].read(name, value) if name in NUMBERS else value
+        name: int(value) if name in WHOLE and not value % 1 else value
         for name, value in fields.items()
         if value not in (None, "")
     }

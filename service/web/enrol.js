@@ -1,5 +1,6 @@
 // Makes a voice: a recording, its text, the person's consent.
 import { addressOf, byId, call, failureOf, showVoices } from "./app.js";
+import { models } from "./models.js";
 import { canRecord, record } from "./recorder.js";
 
 const LONGEST_RECORDING = 30; // seconds; the best ten of them are used
@@ -38,12 +39,22 @@ export async function openEnrolment(voice = null, style = false) {
   byId("name-label").textContent = style ? "Name of the style" : "Name of the voice";
   byId("name").maxLength = style ? 30 : 60;
   byId("name-row").hidden = Boolean(voice) && !style;
+  byId("model-row").hidden = Boolean(voice) || !models.length;
+  byId("enrol-model").replaceChildren(...modelChoices());
   if (voice) byId("enrol-language").value = voice.language;
   byId("enrol").hidden = false;
   byId("add-voice").hidden = true;
   showSentence();
   byId("enrol").scrollIntoView({ block: "start" });
   byId("enrol-language").focus();
+}
+
+// The models that may be chosen for a voice, the house's own choice first.
+export function modelChoices(chosen = null) {
+  return [
+    new Option("the house's choice", "", false, !chosen),
+    ...models.map(({ id, name }) => new Option(name, id, false, id === chosen)),
+  ];
 }
 
 async function closeEnrolment() {
@@ -173,6 +184,7 @@ async function keep() {
   byId("enrol-said").textContent = "";
   const body = form();
   if (!again || asStyle) body.append("name", byId("name").value);
+  if (!again) body.append("model", byId("enrol-model").value);
   body.append("consent_name", byId("consent-name").value);
   body.append("consent", "true");
   body.append("file", file);

@@ -32,7 +32,7 @@ export async function showModels() {
   }
 }
 
-function show({ data, traffic: shares, jobs, incoming, versions }) {
+function show({ data, traffic: shares, jobs, incoming, versions, converting, box }) {
   const state = JSON.stringify([data, shares]);
   // A list that is rebuilt takes the keyboard's place in it away.
   if (state !== shown) {
@@ -45,6 +45,8 @@ function show({ data, traffic: shares, jobs, incoming, versions }) {
   }
   const busy = jobs.filter(({ state }) => !["done", "failed", "cancelled"].includes(state));
   byId("models-none").hidden = data.length > 0;
+  byId("box").hidden = !box || data.length > 0 || busy.length > 0;
+  for (const note of document.querySelectorAll("#install [data-converting]")) note.hidden = note.dataset.converting !== converting;
   showJobs(jobs);
   fill("install-version", versions.toReversed());
   fill("install-folder", incoming);
@@ -123,10 +125,10 @@ function showJobs(jobs) {
     if (!wanted.some(({ id }) => id === item.dataset.job)) item.remove();
   }
   for (const job of wanted) showJob(list, job);
-  for (const job of jobs.filter(({ state, id }) => state === "done" && !told.has(id))) {
+  // The newest is listed first, and shall have the last word.
+  for (const job of jobs.filter(({ state, id }) => state === "done" && !told.has(id)).toReversed()) {
     told.add(job.id);
-    if (job.source === "engines") continue; // the model's own line tells it
-    say(`${job.name} is installed.`);
+    say(job.source === "engines" ? `${job.name}: ${job.message}.` : `${job.name} is installed.`);
     showVoices();
   }
 }

@@ -4,7 +4,7 @@ import { rungName, seconds } from "./words.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 190;
-const [LEFT, RIGHT, TOP, BOTTOM] = [46, 10, 22, 24]; // space around the plot, in pixels
+const [LEFT, RIGHT, TOP, BOTTOM] = [56, 10, 22, 24]; // space around the plot, in pixels
 const SIZE = 4.5;
 const SLOTS = 12; // so many answers' room at least: a lone one does not stand in the middle of nothing
 const TICKS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500];

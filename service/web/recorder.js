@@ -54,7 +54,8 @@ function levelOf(samples) {
   return 10 * Math.log10(sum / samples.length + 1e-10);
 }
 
-function wav(blocks, frames, rate) {
+// A WAV file of samples from -1 to 1; `frames` is how many there are in all.
+export function wav(blocks, frames, rate) {
   const view = new DataView(new ArrayBuffer(44 + 2 * frames));
   const text = (at, letters) => [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
   text(0, "RIFF");

@@ -1,12 +1,13 @@
 // The voices of people: listed, heard, renamed, deleted.
 import { addressOf, byId, call, failureOf, languageName, showVoices, voices } from "./app.js";
-import { openEnrolment } from "./enrol.js";
+import { modelChoices, openEnrolment } from "./enrol.js";
 import { models } from "./models.js";
 
 document.addEventListener("voices", showList);
 document.addEventListener("models", showList);
 
 function showList() {
+  byId("voices-none").hidden = voices.length === 0 || voices.some(({ cloned }) => cloned);
   byId("voice-list").replaceChildren(...voices.map(row));
 }
 
@@ -95,10 +96,7 @@ async function rename(voice) {
 
 async function chooseModel(voice) {
   const input = Object.assign(document.createElement("select"), { id: "ask-input" });
-  input.append(
-    new Option("the house's choice", "", false, !voice.model),
-    ...models.map(({ id, name }) => new Option(name, id, false, id === voice.model)),
-  );
+  input.append(...modelChoices(voice.model));
   const caption = Object.assign(document.createElement("label"), { htmlFor: input.id, textContent: "Model" });
   const text = "The model that speaks this voice.";
   if (!(await ask(`Model of ${voice.name}`, text, "Use it", { nodes: [caption, input] }))) return;

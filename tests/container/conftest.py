@@ -1,8 +1,7 @@
-"""The real image, built once for all tests: as it is now, and as its previous version."""
+"""The real image, built once for all tests."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +11,7 @@ import pytest
 
 from tests.container.podman import CONTAINERS, ROOT, Container, free_port, podman
 
-IMAGE, BEFORE = "localhost/family-voices:test", "localhost/family-voices:before-test"
-BEFORE_VERSION = "0.0.9"
+IMAGE = "localhost/family-voices:test"
 CANNOT_BE_HAD = 3  # exit status of script/containers and script/stand-in-base
 # An ordinary user without rights in a system that cannot be written, as compose.yaml says.
 CONFINED = ("--user", "1000:1000", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "all")
@@ -28,27 +26,15 @@ def image() -> str:
         sys.__stderr__.write(f"\n{reason}\n")  # type: ignore[union-attr]
         pytest.skip(reason)
     assert installed.returncode == 0, installed.stderr
-    _build(IMAGE)
-    return IMAGE
-
-
-@pytest.fixture(scope="session")
-def before(image: str) -> str:
-    """The same with another version number: what a household has before it upgrades."""
-    _build(BEFORE, BUILD_VERSION=BEFORE_VERSION)
-    return BEFORE
-
-
-def _build(name: str, **variables: str) -> None:
     built = subprocess.run(
-        [ROOT / "script" / "image", "cpu", name, "--stand-in"],
+        [ROOT / "script" / "image", "cpu", IMAGE, "--stand-in"],
         cwd=ROOT,
-        env=os.environ | variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
     assert built.returncode == 0, (built.stdout + built.stderr)[-4000:]
+    return IMAGE
 
 
 StartContainer = Callable[..., Container]

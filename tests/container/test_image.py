@@ -87,6 +87,9 @@ def test_the_converter_is_found_after_the_image(image: str) -> None:
     folder = ("--tmpfs", "/data/converter")
     path = podman("run", "--rm", *CONFINED, *folder, "--entrypoint", "python", image, "-c", code)
     assert path.endswith("'/data/converter']")
+    code = "from pathlib import Path; import service.converter as it; "
+    code += "print(it.Converter(Path('/data')).state)"
+    assert podman(*IN_THE_IMAGE, "python", image, "-c", code) == "fetched first"
 
 
 def test_nothing_is_told_to_the_makers_of_its_parts(image: str) -> None:

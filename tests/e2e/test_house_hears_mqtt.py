@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from service.mqtt_discovery import Described, description, topic
+from service.voice import Voice
 from tests.lab.broker import Broker, provide_mosquitto
 from tests.lab.environments import home_assistant_python
 from tests.lab.ground import lab_folder
@@ -109,6 +111,31 @@ def test_the_entities_appear(house: House) -> None:
     home.wait_for("availability", lambda: "unavailable" not in house.states().values(), 60)
     assert house.states()["sensor.family_voices_rung"] == "plain"
     assert house.states()["select.family_voices_voice"] == "plain"
+
+
+def test_every_voice_and_model_is_an_entity(house: House) -> None:
+    people = [Voice(name.lower(), name, ("en",), "1", "onnxruntime") for name in ("Mum", "Dad")]
+    now = Described(people, ("amy-v2", "amy-v4"))
+    described = description("other", "other", now, "", Described([], ()))
+    config = topic("other")
+    house.visitor.publish(config, described, retain=True)
+    house.visitor.publish("other/status", "online", retain=True)
+    house.visitor.publish("other/state", '{"voice": "dad", "model": "amy-v4"}', retain=True)
+    home = house.home_assistant
+    states = {
+        "select.family_voices_model": "amy-v4",
+        "notify.family_voices_say_as_mum": "unknown",
+        "notify.family_voices_say_as_dad": "unknown",
+    }
+    home.wait_for("entities", lambda: states.items() <= house.states().items(), 60)
+    options = home.state("select.family_voices_model")["attributes"]["options"]
+    assert options == ["auto", "amy-v2", "amy-v4"]
+    chosen = {"entity_id": "select.family_voices_model", "option": "amy-v2"}
+    home.post("/api/services/select/select_option", chosen)
+    home.wait_for("choice", lambda: house.visitor.on("other/model/set") == ["amy-v2"], 60)
+    for each in (config, "other/status", "other/state"):
+        house.visitor.publish(each, "", retain=True)
+    home.wait_for("their end", lambda: set(house.states()) == ENTITIES, 60)
 
 
 def test_a_message_of_600_characters_is_spoken_whole(house: House) -> None:

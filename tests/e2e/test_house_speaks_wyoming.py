@@ -3,10 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -22,6 +23,9 @@ from tests.lab.wyoming_tap import WyomingTap
 
 pytestmark = pytest.mark.slow
 TEXT = "The washing machine is done. Please hang up the laundry, dinner will be ready soon."
+
+STORY = " ".join(f"This is sentence number {number} of a long story." for number in range(6))
+BEGINNING = 6.0  # seconds of it that Home Assistant is given before the player must be heard
 
 
 @dataclass
@@ -83,6 +87,26 @@ def test_it_streams_both_ways(house: House, spoken: str) -> None:
     assert heard[-2:] == ["audio-stop", "synthesize-stopped"]
     assert heard.count("audio-chunk") > 1
     assert heard.count("audio-start") == 1, "what is sent for older servers is not said again"
+
+
+def test_it_plays_before_the_end_has_left_the_service(house: House) -> None:
+    entity = house.home_assistant.entity("tts")
+    speaker = house.home_assistant.entity("media_player")
+    fields = {"entity_id": entity, "media_player_entity_id": speaker, "message": STORY}
+    fields |= {"language": "en", "options": {"voice": "plain"}, "cache": False}
+    house.tap.free = BEGINNING
+    house.tap.gate.clear()
+    since, called = house.player.mark(), monotonic()
+    with ThreadPoolExecutor(1) as asking:
+        asked = asking.submit(house.home_assistant.post, "/api/services/tts/speak", fields)
+        deadline = monotonic() + 100
+        while house.player.mark() == since:
+            assert monotonic() < deadline, "nothing was played before the end was there"
+            sleep(0.05)
+        house.tap.gate.set()
+        asked.result(100)
+    played = house.player.await_announcement(since, called)
+    assert played.seconds > BEGINNING + 5
 
 
 def test_the_door_is_the_wyoming_one(house: House, spoken: str) -> None:

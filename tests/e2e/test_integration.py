@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from tests.lab.full_house import DEGRADED, LAST, OTHER_TTS, READY, SPEAKER, TTS, FullHouse
+from tests.lab.ground import LabError
 from tests.lab.home_assistant import INTEGRATION
 from tests.lab.home_assistant_socket import HomeSocket
 from tests.lab.language_model import NAME, LanguageModel
@@ -86,6 +87,13 @@ def test_announce_with_a_chime_at_its_volume(house: FullHouse) -> None:
     assert played.seconds == pytest.approx(len(alone) / SAMPLE_RATE + 1.95, abs=0.3)
     assert likeness(played.samples, chime) > 0.9
     assert likeness(played.samples, alone) < 0.5
+
+
+def test_an_excluded_player_stays_silent(house: FullHouse) -> None:
+    # As the interface of Home Assistant 2026.11 writes it ("Exclude target").
+    fields = {"entity_id": SPEAKER, "exclude": {"entity_id": [SPEAKER]}, "text": TEXT}
+    with pytest.raises(LabError, match=r"400: .*None of the targets"):
+        house.home.post(f"/api/services/{INTEGRATION}/announce", fields)
 
 
 async def test_an_assist_answer_is_heard_while_it_is_still_being_written(

@@ -110,6 +110,17 @@ def test_the_voices_are_listed(house: NodeRed) -> None:
     assert listed["default"] in {voice["id"] for voice in listed["payload"]}
 
 
+def test_the_token_stays_in_node_red(house: NodeRed) -> None:
+    exported = json.dumps(house.exported())
+    assert '"gptsovits-server"' in exported
+    assert "credentials" not in exported
+    assert TOKEN not in exported
+    assert house.credentials("gptsovits-server", "server") == {"has_token": True}
+    kept = {path.name: path.read_text() for path in house.folder.glob("*.json")}
+    assert {"flows.json", "flows_cred.json"} <= set(kept)
+    assert [name for name, text in kept.items() if TOKEN in text] == []
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_what_node_red_exports(node_red: NodeRed, example: Path) -> None:
     flow = json.loads(example.read_text())
@@ -119,16 +130,56 @@ def test_an_example_is_what_node_red_exports(node_red: NodeRed, example: Path) -
     assert node_red.exported() == flow
 
 
-def test_the_announce_example_speaks(node_red: NodeRed, service: SpeechService) -> None:
-    flow = json.loads((PALETTE / "examples" / "announce.json").read_text())
+@pytest.mark.parametrize("example", ["announce", "doorbell", "read-aloud"])
+def test_an_example_speaks(node_red: NodeRed, service: SpeechService, example: str) -> None:
+    _start_example(node_red, service.url, example)
+    assert _out(node_red, "said")["payload"].startswith(f"{service.url}/clips/")
+    assert node_red.kept("failed") == []
+
+
+def test_the_queue_guard_example_asks_again(node_red: NodeRed) -> None:
+    _start_example(node_red, node_red.url, "queue-guard")
+    node_red.wait_for("all eight", lambda: len(node_red.kept("said")) == 8, 90)
+    attempts = [msg["attempts"] for msg in node_red.kept("said")]
+    assert sorted(attempts) == [0, 0, 0, 0, 0, 1, 1, 1]
+    assert len(node_red.kept("failed")) == 3
+
+
+BUSY = """
+const asked = flow.get("asked") + 1 || 1;
+flow.set("asked", asked);
+const error = {code: "queue_full", message: "busy"};
+const clip = {id: "x", url: "http://box/x", seconds: 1, rung: "plain", voice: "plain"};
+msg.statusCode = asked <= 3 ? 503 : 200;
+msg.headers = {"Retry-After": "1"};
+msg.payload = asked <= 3 ? {error} : clip;
+return msg;
+"""
+THINKS = "msg.payload = {response: `**Yes**, ${msg.payload.model} thinks so.`}; return msg;"
+
+
+def _start_example(node_red: NodeRed, url: str, example: str) -> None:
+    """Deploy an example with the service at an address, and press its button.
+
+    At Node-RED's own address are a language model and a service that is busy three times.
+    """
+    text = (PALETTE / "examples" / f"{example}.json").read_text()
+    flow = json.loads(text.replace("http://ollama.local:11434", node_red.url))
     server = next(each for each in flow if each["type"] == "gptsovits-server")
-    server |= {"url": service.url, "credentials": {"token": TOKEN}}
+    server |= {"url": url, "credentials": {"token": TOKEN}}
     speak = next(each for each in flow if each["type"] == "gptsovits-speak")
     speak["wires"][0].append("said")
-    node_red.deploy([*flow, *ears(speak["z"], "said")])
+    speak["wires"][1].append("failed")
+    doors = []
+    for name, path, does in (("model", "/api/generate", THINKS), ("busy", "/v1/clips", BUSY)):
+        way = {"id": f"{name}-in", "type": "http in", "url": path, "method": "post"}
+        doors += [
+            {**way, "z": speak["z"], "wires": [[name]]},
+            {"id": name, "type": "function", "func": does, "z": speak["z"], "wires": [["answer"]]},
+        ]
+    doors.append({"id": "answer", "type": "http response", "z": speak["z"], "wires": []})
+    node_red.deploy([*flow, *doors, *ears(speak["z"], "said", "failed")])
     node_red.inject(next(each["id"] for each in flow if each["type"] == "inject"))
-    said = _out(node_red, "said")
-    assert said["payload"].startswith(f"{service.url}/clips/")
 
 
 @pytest.mark.parametrize("lane", LANES)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -13,6 +13,7 @@ from service.app import HEALTH, create_app
 from service.config import Settings
 from tests.e2e.test_page import click, text_of
 from tests.lab.browser import PROGRAM, Browser
+from tests.lab.ingress import PREFIX, Ingress
 from tests.service.conftest import FakeSynthesizer, eventually
 from tests.service.recordings import spoken, wav
 
@@ -20,7 +21,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(PROGRAM is None, reason="needs Chromium"),
 ]
-PREFIX = "/api/hassio_ingress/a-secret"
 CONTROLS = {"button", "checkbox", "combobox", "meter", "slider", "spinbutton", "textbox"}
 NOTE_FOCUS = """
 document.addEventListener('focusin', ({ target }) => { target.dataset.reached = 'yes'; });
@@ -37,15 +37,16 @@ class House:
     """A service with two rungs, and the address at which its page is reached."""
 
     url: str
-    service: str
     best: FakeSynthesizer
     plain: FakeSynthesizer
     session: aiohttp.ClientSession
-    paths: list[str] = field(default_factory=list)
+    ingress: Ingress
 
     async def say(self, text: str = "Dinner is ready.", **fields: object) -> int:
         body = {"input": text, "response_format": "pcm", **fields}
-        async with self.session.post(f"{self.service}/v1/audio/speech", json=body) as response:
+        async with self.session.post(
+            f"{self.ingress.service}/v1/audio/speech", json=body
+        ) as response:
             await response.read()
             return response.status
 
@@ -54,30 +55,19 @@ class House:
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     best, plain = FakeSynthesizer(name="tensorrt"), FakeSynthesizer(name="plain")
     app = create_app(Settings(data=tmp_path / "data"), lambda: (best, plain))
-    ingress = web.Application()
     timeout = aiohttp.ClientTimeout(total=300)
     async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
-        runners = [web.AppRunner(each, handler_cancellation=True) for each in (app, ingress)]
-        house = House("", "", best, plain, session)
-
-        async def forward(request: web.Request) -> web.Response:
-            house.paths.append(request.match_info["path"])
-            address = f"{house.service}/{request.match_info['path']}"
-            body = await request.read()
-            async with session.request(request.method, address, data=body) as answer:
-                return web.Response(
-                    body=await answer.read(),
-                    status=answer.status,
-                    headers={"Content-Type": answer.headers.get("Content-Type", "")},
-                )
-
-        ingress.router.add_route("*", PREFIX + "/{path:.*}", forward)
+        ingress = Ingress(session)
+        runners = [
+            web.AppRunner(each, handler_cancellation=True) for each in (app, ingress.application())
+        ]
+        house = House("", best, plain, session, ingress)
         addresses = []
         for runner in runners:
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             addresses.append("http://{}:{}".format(*runner.addresses[0][:2]))
-        house.service, house.url = addresses[0], addresses[1] + PREFIX + "/"
+        ingress.service, house.url = addresses[0], addresses[1] + PREFIX + "/"
         await eventually(lambda: app[HEALTH].ready)
         yield house
         best.gate.set()
@@ -155,7 +145,7 @@ async def test_all_announcements_are_a_key_away_and_fit_a_phone(
     for width in (320, 390, 1100):
         await browser.size(width, 900)
         assert await browser.run("document.documentElement.scrollWidth") <= width
-    assert {"v1/live", "v1/recent", "web/live.js"} <= set(house.paths)
+    assert {"v1/live", "v1/recent", "web/live.js"} <= set(house.ingress.paths)
 
 
 async def test_every_control_has_a_name_and_is_reached_by_tab(
@@ -179,7 +169,7 @@ async def test_every_control_has_a_name_and_is_reached_by_tab(
 
 
 async def test_it_says_that_the_service_is_gone(browser: Browser, house: House) -> None:
-    house.service = "http://127.0.0.1:9"
+    house.ingress.service = "http://127.0.0.1:9"
     await browser.until("document.getElementById('house').dataset.live === 'false'")
     assert "does not answer" in await browser.run(text_of("#house-said"))
     browser.problems.clear()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engines.backends import CheckpointFiles
-from tests.e2e.test_page import click, set_value, text_of, there
+from tests.e2e.test_page import click, fill_in, set_value, text_of, there
 from tests.lab.browser import PROGRAM, Browser
 from tests.lab.speech_service import SpeechService
 from tests.service.model_house import enrol, golden, install, tiny_files, tiny_model  # noqa: F401
@@ -24,6 +24,16 @@ window.progress = [];
 new MutationObserver((changes) => changes.forEach(
   ({ target }) => target.tagName === 'PROGRESS' && window.progress.push(target.value)
 )).observe(document.getElementById('job-list'), { subtree: true, attributes: true });
+"""
+
+# The list of models as an image without PyTorch tells it, and a look at it.
+WITHOUT_PYTORCH = """
+window.fetch = (real => async (address, ...rest) => {
+  const answer = await real(address, ...rest);
+  if (!String(address).endsWith('v1/models') || rest[0]?.method === 'POST') return answer;
+  return Response.json({ ...await answer.json(), converting: 'fetched first' });
+})(window.fetch);
+document.dispatchEvent(new Event('token'));
 """
 
 
@@ -80,6 +90,11 @@ async def test_a_model_is_uploaded_and_watched(
     await browser.until("!document.getElementById('models-none').hidden")
     assert "plain voice" in await browser.run(text_of("#models-none"))
     await browser.run(click("#add-model"))
+    offers = "[...document.getElementById('install-from').options].map(({ value }) => value)"
+    assert await browser.run(offers) == ["hub", "upload", "folder"]
+    await browser.until("!document.querySelector('#install [data-converting]:not([hidden])')")
+    await browser.run(WITHOUT_PYTORCH)
+    await browser.until("!document.querySelector('[data-converting=\"fetched first\"]').hidden")
     await browser.run(set_value("#install-from", "upload"))
     await browser.run("document.getElementById('install-from').dispatchEvent(new Event('change'))")
     await browser.run(set_value("#install-name", "Our model"))
@@ -154,6 +169,21 @@ async def test_models_share_are_promoted_and_rolled_back(
         reached.add(await browser.run("document.activeElement.id"))
         await browser.key("Tab")
     assert {"install-from", "install-version", "install-name", "install-start"} <= reached
+
+
+async def test_a_new_voice_is_given_its_model(
+    two: None, browser: Browser, service: SpeechService, tmp_path: Path
+) -> None:
+    await browser.open(service.url)
+    await browser.until("document.querySelectorAll('#model-list li').length === 2")
+    await browser.run(click("#add-voice"))
+    offered = "[...document.getElementById('enrol-model').options].map((each) => each.value)"
+    assert await browser.run(offered) == ["", "new", "old"]
+    await browser.run(set_value("#enrol-model", "new"))
+    await fill_in(browser, tmp_path, "Dad")
+    await browser.until(text_of("#voice-list") + ".includes('model New')")
+    await browser.run(click("[aria-label='Record again: Mum']"))
+    assert await browser.run("document.getElementById('model-row').hidden")
 
 
 async def test_the_models_fit_the_screen(

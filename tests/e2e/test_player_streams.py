@@ -13,7 +13,7 @@ from aiohttp import web
 from engines.audio import AudioChunk
 from service.app import HEALTH, create_app
 from service.config import Settings
-from service.jobs import Utterance
+from service.utterance import Utterance
 from tests.lab.player import Player, provide_programs
 from tests.service.conftest import RATE, FakeSynthesizer, eventually
 

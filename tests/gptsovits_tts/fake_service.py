@@ -159,5 +159,7 @@ async def _answer(socket: web.WebSocketResponse, told: list[Any] | None, usual: 
                 await socket.send_bytes(answer)
             case dict():
                 await socket.send_json(answer)
+            case "no json":
+                await socket.send_str(answer)
             case _:
                 await socket.close()

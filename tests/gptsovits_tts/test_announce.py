@@ -1,16 +1,18 @@
 """The announce action: what is asked of the service and of the players, and what is told of it."""
 
+from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
 from fake_service import FakeService, error, header_of, sound_of
-from homeassistant.components import media_source
+from homeassistant.components import media_source, tts
 from homeassistant.const import STATE_IDLE, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import area_registry as ar
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers import floor_registry as fr
 from homeassistant.helpers import label_registry as lr
@@ -118,6 +120,70 @@ async def test_rooms_floors_labels_and_devices_name_players(
     told = await _announce(hass, floor_id="upstairs", area_id=[hall.id], label_id=[loud.label_id])
     rooms = ["attic", "bath", "hall", "kitchen"]
     assert told["players"] == [f"media_player.{room}" for room in rooms]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ({"entity_id": "media_player.bedroom"}, ["bath", "hall"]),
+        ({"area_id": "bedroom"}, ["bath", "hall"]),
+        ({"label_id": ["quiet"]}, ["bath"]),
+        ({"area_id": ["bedroom", "bath"]}, ["hall"]),
+    ],
+)
+async def test_what_is_excluded_stays_silent(
+    hass: HomeAssistant,
+    played: list[ServiceCall],
+    entity_registry: er.EntityRegistry,
+    area_registry: ar.AreaRegistry,
+    floor_registry: fr.FloorRegistry,
+    label_registry: lr.LabelRegistry,
+    exclude: dict[str, Any],
+    left: list[str],
+) -> None:
+    upstairs = floor_registry.async_create("Upstairs")
+    quiet = {label_registry.async_create("Quiet").label_id}
+    for name, labels in {"bath": set(), "hall": quiet, "bedroom": quiet}.items():
+        area = area_registry.async_create(name, floor_id=upstairs.floor_id, labels=labels)
+        entity = entity_registry.async_get_or_create(
+            "media_player", "demo", name, suggested_object_id=name
+        )
+        entity_registry.async_update_entity(entity.entity_id, area_id=area.id)
+        hass.states.async_set(entity.entity_id, STATE_IDLE)
+    told = await _announce(hass, entity_id=[], floor_id="upstairs", exclude=exclude)
+    assert told["players"] == [f"media_player.{room}" for room in left]
+
+
+@pytest.mark.parametrize(
+    ("satellite", "told"),
+    [(STATE_IDLE, "assist_satellite.voice"), (STATE_UNAVAILABLE, "media_player.voice")],
+)
+async def test_a_satellite_in_a_room_says_it_once(
+    hass: HomeAssistant,
+    loaded: MockConfigEntry,
+    played: list[ServiceCall],
+    device_registry: dr.DeviceRegistry,
+    entity_registry: er.EntityRegistry,
+    area_registry: ar.AreaRegistry,
+    satellite: str,
+    told: str,
+) -> None:
+    async_mock_service(hass, "assist_satellite", "announce")
+    hall = area_registry.async_create("Hall")
+    device = device_registry.async_get_or_create(
+        config_entry_id=loaded.entry_id, identifiers={("demo", "voice")}
+    )
+    device_registry.async_update_device(device.id, area_id=hall.id)
+    for domain, state in {"media_player": STATE_IDLE, "assist_satellite": satellite}.items():
+        entity = entity_registry.async_get_or_create(
+            domain, "demo", "voice", suggested_object_id="voice", device_id=device.id
+        )
+        hass.states.async_set(entity.entity_id, state)
+    lone = entity_registry.async_get_or_create("media_player", "demo", "lone")
+    entity_registry.async_update_entity(lone.entity_id, area_id=hall.id)
+    hass.states.async_set(lone.entity_id, STATE_IDLE)
+    answer = await _announce(hass, entity_id=[], area_id=hall.id)
+    assert answer["players"] == sorted([told, lone.entity_id])
 
 
 async def test_a_satellite_announces_by_itself(hass: HomeAssistant) -> None:
@@ -253,6 +319,31 @@ async def test_the_other_engine_speaks_when_the_service_is_gone(
     assert second.received[1] == {"type": "text", "text": TEXT}
     assert len(played) == 1
     assert "tts.office_speech does instead" in caplog.text
+
+
+async def test_the_other_engine_speaks_whatever_the_first_one_raises(
+    hass: HomeAssistant,
+    second: FakeService,
+    played: list[ServiceCall],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = tts.async_create_stream
+
+    def broken(hass: HomeAssistant, engine: str, *rest: Any) -> Any:
+        stream = real(hass, engine, *rest)
+        if_broken = {"tts.family_voices_speech": _raises}.get(engine)
+        monkeypatch.setattr(stream, "async_stream_result", if_broken or stream.async_stream_result)
+        return stream
+
+    monkeypatch.setattr(tts, "async_create_stream", broken)
+    told = await _announce(hass, fallback_entity="tts.office_speech")
+    assert told["tts_entity"] == "tts.office_speech"
+    assert len(played) == 1
+
+
+async def _raises() -> AsyncGenerator[bytes]:
+    raise KeyError("an engine's own mistake")
+    yield b""
 
 
 async def test_without_another_engine_the_failure_is_raised(

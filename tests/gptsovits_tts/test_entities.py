@@ -189,6 +189,19 @@ async def test_diagnostics_tell_neither_who_nor_where(
     assert [secret for secret in secrets if secret in str(report)] == []
 
 
+async def test_diagnostics_leave_the_address_out_of_a_reason(
+    hass: HomeAssistant, service: FakeService, loaded: MockConfigEntry
+) -> None:
+    service.health["reason"] = (
+        "remote_lost: http://gpu.fritz.box:9880 does not answer well: Cannot connect to host"
+        " gpu.fritz.box:9880 ssl:default [Connect call failed ('192.168.1.9', 9880)]"
+    )
+    await loaded.runtime_data.async_refresh()
+    reason = (await async_get_config_entry_diagnostics(hass, loaded))["health"]["reason"]
+    assert reason.startswith("remote_lost: **REDACTED** does not answer well: Cannot connect")
+    assert [each for each in ("fritz", "192.168", "1.9") if each in reason] == []
+
+
 async def test_system_health_has_a_line_of_each(
     hass: HomeAssistant, loaded: MockConfigEntry
 ) -> None:

@@ -102,7 +102,7 @@ def test_every_step_error_and_abort_of_the_voice_flow_has_its_text() -> None:
     assert flow.__name__ == "VoiceFlow"
     assert _named("voice_flow", r'_step\("(\w+)"') == texts["step"].keys()
     assert texts["initiate_flow"].keys() == {"user", "reconfigure"}
-    assert _named("voice_flow", r'errors\[\w+\] = "(\w+)"') == texts["error"].keys()
+    assert _named("voice_flow", r'errors\[["\w]+\] = "(\w+)"') == texts["error"].keys()
     aborts = _named("voice_flow", r'reason="(\w+)"') | {"reconfigure_successful"}
     assert aborts == texts["abort"].keys()
     for step in texts["step"].values():
@@ -136,7 +136,7 @@ def test_the_selectors_of_an_action_are_home_assistants(action: str) -> None:
 def test_the_fields_of_an_action_are_the_same_everywhere(action: str) -> None:
     described, texts = _fields(SERVICES[action]), TEXTS["services"][action]
     _, schema, _ = ACTIONS[action]
-    target = {"entity_id", "device_id", "area_id", "floor_id", "label_id"}
+    target = {"entity_id", "device_id", "area_id", "floor_id", "label_id", "exclude"}
     assert {str(key) for key in schema} - target == described.keys()
     assert described.keys() == texts["fields"].keys()
     assert all({"name", "description"} == field.keys() for field in texts["fields"].values())

@@ -125,6 +125,7 @@ async def test_unavailable_while_the_service_is_away(
     [
         lambda service: service.health.update(rung="tensorrt"),
         lambda service: service.voices.update(default="mum"),
+        lambda service: service.voices.update(revision="another chime"),
         lambda service: service.voices["voices"][0].update(revision="a2"),
         lambda service: service.voices["voices"].pop(1),
     ],

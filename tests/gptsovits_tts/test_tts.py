@@ -141,6 +141,7 @@ async def test_a_failure_before_the_first_byte_is_told_in_words(
     [
         ([{"type": "error", **error("device_failed", "the card fell out")}], "refused"),
         ([{"type": "weather", "rain": True}], "cannot_connect"),
+        (["no json"], "cannot_connect"),
         (["hang up"], "cannot_connect"),
     ],
 )

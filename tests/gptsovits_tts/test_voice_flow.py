@@ -118,6 +118,8 @@ async def test_the_form_offers_what_the_service_has(
     [
         ({"voice": "plain"}, {"style": "style_unknown"}),
         ({"language": "de"}, {"language": "language_unknown"}),
+        ({"sampling": {"seed": 7.5}}, {"base": "not_whole"}),
+        ({"sampling": {"top_k": 1.5}}, {"base": "not_whole"}),
     ],
 )
 async def test_what_a_voice_cannot_do_is_named_and_can_be_mended(

@@ -22,8 +22,8 @@ from engines.audio import AudioChunk
 from service import app
 from service.clips import ClipShelf
 from service.config import Settings
-from service.jobs import Utterance
 from service.rung_worker import Cancelled
+from service.utterance import Utterance
 from tests.lab.broker import Broker, provide_mosquitto
 from tests.lab.mqtt_client import Visitor
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.broker import provide_mosquitto
-from tests.lab.ground import REPOSITORY, LabError, lab_folder, run, say
+from tests.lab.ground import REPOSITORY, LabError, lab_folder, run
+from tests.lab.npm import installed
 from tests.lab.process import Process, free_port
 
 PALETTE = REPOSITORY / "node-red-contrib-gptsovits"
@@ -40,7 +41,7 @@ def node_red_4() -> Lane:
     """
     _check_node()
     wanted = json.loads((PALETTE / "package.json").read_text())["devDependencies"]
-    return Lane("node", _installed("node-red", **wanted))
+    return Lane("node", installed("node-red", **wanted))
 
 
 def node_red_5() -> Lane:
@@ -52,25 +53,11 @@ def node_red_5() -> Lane:
     _check_node()
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     node = f"node-linux-{machine}"
-    modules = _installed("node-red-5", **{"node-red": "5.0.7", node: "24.21.0"})
+    modules = installed("node-red-5", **{"node-red": "5.0.7", node: "24.21.0"})
     return Lane(str(modules / node / "bin" / "node"), modules)
 
 
 LANES = {"4": node_red_4, "5": node_red_5}
-
-
-def _installed(name: str, **packages: str) -> Path:
-    """The `node_modules` of some packages, installed once."""
-    folder = lab_folder() / name
-    stamp = folder / "installed"
-    if not stamp.exists() or stamp.read_text() != json.dumps(packages):
-        wanted = [f"{package}@{version}" for package, version in packages.items()]
-        say(f"installing {' and '.join(wanted)} (half a minute, once)")
-        folder.mkdir(exist_ok=True)
-        (folder / "package.json").write_text('{"private": true}')
-        run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *wanted, cwd=folder)
-        stamp.write_text(json.dumps(packages))
-    return folder / "node_modules"
 
 
 def _check_node() -> None:
@@ -102,7 +89,7 @@ def scorecard() -> dict[str, Any]:
     Raises:
         LabError: it could not be run to its end.
     """
-    modules = _installed("node-red-dev", **{"node-red-dev": "0.1.6"})
+    modules = installed("node-red-dev", **{"node-red-dev": "0.1.6"})
     with tempfile.TemporaryDirectory(dir=lab_folder()) as name:
         folder = Path(name)
         (folder / "offline.js").write_text(_NO_CATALOGUE)
@@ -146,6 +133,7 @@ class NodeRed(Process):
         place = LANES[lane]()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
         package = json.loads((PALETTE / "package.json").read_text())["name"]
         installed = folder / "node_modules" / package
         installed.parent.mkdir(parents=True)
@@ -180,6 +168,11 @@ class NodeRed(Process):
         """All flows as the runtime gives them out."""
         flows: list[dict[str, Any]] = self._ask("/flows")
         return flows
+
+    def credentials(self, kind: str, node: str) -> dict[str, Any]:
+        """What the editor is told of a node's credentials."""
+        known: dict[str, Any] = self._ask(f"/credentials/{kind}/{node}")
+        return known
 
     def deploy(self, flow: list[dict[str, Any]]) -> None:
         """Replace all flows; what they kept is forgotten."""

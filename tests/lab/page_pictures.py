@@ -27,8 +27,8 @@ from tests.service.model_house import (
 from tests.service.recordings import spoken, wav
 
 SEEN = {
-    "page": (805, False),
-    "page-dark": (805, True),
+    "page": (1280, False),
+    "page-dark": (1280, True),
     "page-phone": (390, False),
     "page-phone-dark": (390, True),
 }

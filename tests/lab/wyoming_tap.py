@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class WyomingTap:
@@ -15,6 +15,7 @@ class WyomingTap:
     Attributes:
         port: where it listens.
         events: ("client" or "server", type) of every event, in the order in which they passed.
+        free: seconds of the server's audio that pass while `gate` is closed; it is open at first.
     """
 
     def __init__(self, server: int) -> None:
@@ -23,6 +24,9 @@ class WyomingTap:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.events: list[tuple[str, str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.free = 0.0
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
@@ -60,11 +64,25 @@ class WyomingTap:
 
     def _pass_on(self, side: str, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError), source.makefile("rb") as incoming:
+            passed = 0.0
             while head := incoming.readline():
                 fields = json.loads(head)
                 length = fields.get("data_length") or 0
                 length += fields.get("payload_length") or 0
+                body = incoming.read(length)
+                if fields["type"] == "audio-chunk" and passed >= self.free:
+                    assert self.gate.wait(120)
+                if fields["type"] == "audio-chunk":
+                    passed += _seconds(fields, body)
                 self.events.append((side, fields["type"]))
-                target.sendall(head + incoming.read(length))
+                target.sendall(head + body)
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+def _seconds(fields: dict[str, Any], body: bytes) -> float:
+    """How long the sound of an audio event is."""
+    data = int(fields.get("data_length") or 0)
+    sound = {**(fields.get("data") or {}), **json.loads(body[:data] or "{}")}
+    frames = (len(body) - data) / (sound["width"] * sound["channels"])
+    return float(frames / sound["rate"])

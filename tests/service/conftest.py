@@ -16,8 +16,8 @@ from service import steady
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
-from service.jobs import Utterance
 from service.rung_worker import Bounds
+from service.utterance import Utterance
 
 RATE = 24_000
 CHUNKS_PER_SENTENCE = 4
@@ -114,7 +114,8 @@ async def start_service(
     async with aiohttp.ClientSession() as session:
 
         async def start(**settings: object) -> RunningService:
-            app = create_app(Settings(data=tmp_path, **settings), lambda: (synthesizer,))
+            wanted = Settings(**{"data": tmp_path, **settings})
+            app = create_app(wanted, lambda: (synthesizer,))
             runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=5)
             runners.append(runner)
             await runner.setup()

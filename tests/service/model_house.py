@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from engines.audio import load_recording
+from service import converter
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
@@ -86,6 +88,16 @@ def enrol(data: Path, name: str = "Mum") -> Voice:
     """A voice of the recorded reference."""
     store = VoiceStore(data / "voices", ("en",), "1", "plain", lambda voice: None)
     return store.enrol(replace(FACTS, name=name), load_recording(REFERENCE))
+
+
+def bare(monkeypatch: pytest.MonkeyPatch, data: Path | None) -> None:
+    """Let there be no PyTorch: in an image that looks for it in this data folder, or elsewhere."""
+    monkeypatch.setattr(converter, "is_there", lambda: False)
+    monkeypatch.setattr(converter, "HOOK", Path(os.devnull))
+    if data is not None:
+        hook = data.with_suffix(".pth")
+        hook.write_text(f"{data / 'converter'}\n")
+        monkeypatch.setattr(converter, "HOOK", hook)
 
 
 @pytest.fixture

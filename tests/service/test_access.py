@@ -3,9 +3,13 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from service import access
 from service.access import required_token
+from service.openapi_routes import ROWS
+from tests.service.conftest import StartService
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
@@ -36,3 +40,70 @@ def test_tokens_differ(tmp_path: Path) -> None:
         required_token("::", "", allow_anonymous=False, data=tmp_path / name) for name in "abc"
     }
     assert len(tokens) == 3
+
+
+async def test_a_token_is_compared_in_constant_time(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    real = access.hmac.compare_digest
+
+    def compare(given: bytes, expected: bytes) -> bool:
+        compared.append((given, expected))
+        return real(given, expected)
+
+    monkeypatch.setattr(access.hmac, "compare_digest", compare)
+    service = await start_service(token="s3cret")
+    for given in ("s3cre", "", "s3cret\u00e9", "s3cret"):
+        headers = {"Authorization": f"Bearer {given}"}
+        async with service.session.get(f"{service.url}/v1/voices", headers=headers) as response:
+            assert response.status == (401, 200)[given == "s3cret"]
+    assert len(compared) == 4
+    assert {expected for _, expected in compared} == {b"s3cret"}
+
+
+@pytest.mark.parametrize("path", sorted({row.path for row in ROWS}))
+async def test_no_route_invites_other_sites(start_service: StartService, path: str) -> None:
+    service = await start_service()
+    asking = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    asking["Access-Control-Request-Headers"] = "authorization"
+    url = service.url + path.replace("{", "").replace("}", "")
+    for method in ("OPTIONS", "GET"):
+        async with service.session.request(method, url, headers=asking) as response:
+            told = [name for name in response.headers if name.startswith("Access-Control-")]
+            assert told == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+async def test_other_sites_cannot_speak_where_no_token_is_asked_for(
+    start_service: StartService, fields: dict[str, str]
+) -> None:
+    service = await start_service()
+    headers = {"Content-Type": "text/plain", **fields}  # what a browser sends without asking us
+    for path in ("/v1/audio/speech", "/v1/clips", "/v1/prerender", "/tts"):
+        async with service.session.post(
+            service.url + path, data='{"input": "Hello."}', headers=headers
+        ) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (
+                403,
+                "foreign_page",
+            )
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await service.session.ws_connect(
+            f"{service.url}/v1/audio/speech/stream", headers=fields
+        ).__aenter__()
+    assert refused.value.status == 403
+    assert service.synthesizer.said == []
+    own = {"Sec-Fetch-Site": "same-origin", "Origin": service.url}
+    async with service.session.post(
+        f"{service.url}/v1/audio/speech", json={"input": "Hello."}, headers=own
+    ) as response:
+        assert response.status == 200
+        await response.read()

@@ -86,6 +86,20 @@ def test_a_changed_file_is_read_again_and_only_then(
         house.get("mine")
 
 
+def test_the_revision_changes_with_a_persons_own_chimes_only(tmp_path: Path) -> None:
+    house = Chimes(tmp_path)
+    seen = [house.revision(), house.revision()]
+    path = write(tmp_path / "mine.wav")
+    seen += [house.revision(), Chimes(tmp_path).revision()]
+    write(path, seconds=0.75)
+    seen.append(house.revision())
+    path.rename(tmp_path / "yours.wav")
+    seen.append(house.revision())
+    assert seen[0] == seen[1]
+    assert seen[2] == seen[3]
+    assert len(set(seen)) == 4
+
+
 def test_what_is_no_chime_is_left_out_and_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from service import converter
 from service.__main__ import main
-from service.converter import ConverterError, fetch
+from service.converter import Converter, ConverterError, fetch
+from tests.service.model_house import bare
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -115,14 +116,14 @@ async def test_what_is_there_is_not_fetched_at_the_start(
 ) -> None:
     monkeypatch.setattr(converter, "is_there", lambda: True)
     monkeypatch.setattr("asyncio.create_subprocess_exec", None)
-    await converter.fetch_in_the_background(tmp_path)
+    await Converter(tmp_path).bring_in_the_background()
 
 
 async def test_a_fetch_that_fails_is_logged_and_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(converter, "is_there", lambda: False)
     taken = tmp_path / "a file"
     taken.touch()
-    await converter.fetch_in_the_background(taken)
-    assert "cannot convert official models: cannot be fetched" in caplog.text
+    bare(monkeypatch, taken)
+    await Converter(taken).bring_in_the_background()
+    assert "PyTorch cannot be fetched: " in caplog.text

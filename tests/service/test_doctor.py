@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import socket
 import subprocess
@@ -78,19 +79,34 @@ def test_cards_and_drivers(
     assert advice in findings[-1].advice
 
 
-@pytest.mark.parametrize(("vendor", "state"), [("0x10de", "warn"), ("0x8086", "ok")])
+@pytest.mark.parametrize(
+    ("vendor", "backend", "flavours", "state", "advice"),
+    [
+        ("0x10de", "auto", (), "warn", "driver, 580"),
+        ("0x8086", "auto", (), "ok", ""),
+        ("0x8086", "auto", ("json",), "warn", "compose.gpu.yaml"),
+        ("0x8086", "tensorrt", (), "warn", "backend to auto"),
+    ],
+)
 def test_a_card_without_a_driver_is_seen(
     settings: Settings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     vendor: str,
+    backend: str,
+    flavours: tuple[str, ...],
     state: str,
+    advice: str,
 ) -> None:
     (tmp_path / "pci" / "0000:01").mkdir(parents=True)
     (tmp_path / "pci" / "0000:01" / "vendor").write_text(vendor + "\n")
     monkeypatch.setattr(machine_checks, "PCI", tmp_path / "pci")
+    monkeypatch.setattr(machine_checks, "FLAVOURS", flavours)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert states(machine_checks.graphics(settings)) == {"gpu": state}
+    here = dataclasses.replace(settings, backend=backend)
+    (found,) = machine_checks.graphics(here)
+    assert (found.check, found.state) == ("gpu", state)
+    assert advice in found.advice
 
 
 @pytest.mark.parametrize(
@@ -118,18 +134,38 @@ def test_tensorrt_is_loaded_in_a_process_of_its_own(
     assert said in found.message
 
 
-RTX = "__version__ = '1.7'\nclass ComputeCapability:\n    SM86 = 1\n    SM120 = 2\n"
+RTX = "__version__ = '1.7'\nclass ComputeCapability:\n    SM75 = 0\n    SM86 = 1\n    SM120 = 2\n"
 
 
 @pytest.mark.parametrize(
     ("capability", "flavour", "kernels", "expected", "said"),
     [
-        ("8.6", RTX, True, {"tensorrt_rtx": "ok", "kernels": "ok"}, "compiled for sm_75 to sm_120"),
-        ("12.0", RTX, True, {"tensorrt_rtx": "ok", "kernels": "ok"}, "1.7"),
-        ("9.0", RTX, True, {"tensorrt_rtx": "warn", "kernels": "ok"}, "not run on NVIDIA GeForce"),
-        ("9.0", "__version__ = '11'", True, {"tensorrt_rtx": "ok", "kernels": "ok"}, "11"),
-        ("8.6", RTX, False, {"tensorrt_rtx": "ok", "kernels": "warn"}, "not compiled: t2s_generic"),
-        ("6.1", RTX, True, {"tensorrt_rtx": "warn", "kernels": "fail"}, "is older than sm_75"),
+        (
+            "8.6",
+            RTX,
+            True,
+            {"tensorrt for rtx": "ok", "kernels": "ok"},
+            "compiled for sm_75 to sm_120",
+        ),
+        ("12.0", RTX, True, {"tensorrt for rtx": "ok", "kernels": "ok"}, "1.7"),
+        (
+            "9.0",
+            RTX,
+            True,
+            {"tensorrt for rtx": "warn", "kernels": "ok"},
+            "not run on NVIDIA GeForce",
+        ),
+        ("9.0", "__version__ = '11'", True, {"tensorrt for rtx": "ok", "kernels": "ok"}, "11"),
+        (
+            "8.6",
+            RTX,
+            False,
+            {"tensorrt for rtx": "ok", "kernels": "warn"},
+            "not compiled: t2s_generic",
+        ),
+        ("7.5", RTX, True, {"tensorrt for rtx": "warn", "kernels": "ok"}, "some of the engines"),
+        ("7.5", "__version__ = '11'", True, {"tensorrt for rtx": "ok", "kernels": "ok"}, "11"),
+        ("6.1", RTX, True, {"tensorrt for rtx": "warn", "kernels": "fail"}, "is older than sm_75"),
     ],
 )
 def test_what_a_card_needs_is_compared_with_what_is_there(
@@ -210,6 +246,14 @@ async def test_a_service_that_runs(start_service: StartService, tmp_path: Path) 
     findings = await asyncio.to_thread(house_checks.ports, here)
     assert states(findings) == {"running": "ok", "http port": "ok", "wyoming port": "ok"}
     assert "fake speaks" in findings[0].message
+
+
+def test_every_finding_that_is_not_well_says_what_to_do(settings: Settings) -> None:
+    findings = doctor.diagnose(settings)
+    wanted = {"gpu", "disk", "http port", "wyoming port", "home assistant", "mqtt", "model"}
+    assert wanted <= states(findings).keys()
+    assert any(each.check.startswith("tensorrt") for each in findings)
+    assert [each for each in findings if each.state != "ok" and not each.advice] == []
 
 
 def test_models(settings: Settings, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from service import jobs
 from service.errors import QueueFull
-from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from service.job import Job, Priority
+from service.jobs import JobQueue
+from service.utterance import SpokenChunk, Utterance
 from tests.service.conftest import FakeSynthesizer, eventually
 from tests.service.test_jobs import given, heard
 
@@ -56,6 +58,7 @@ async def test_a_crowd_of_one_client_does_not_make_others_wait(
     queue: JobQueue, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
+    monkeypatch.setattr("service.job.monotonic", lambda: clock)
     monkeypatch.setattr(jobs, "monotonic", lambda: clock)
     first = await busy(queue, synthesizer)
     clock += 10.0  # a second a character

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from engines.audio import AudioChunk
+from service import app as app_module
 from tests.service.conftest import (
     CHUNK_SECONDS,
     CHUNKS_PER_SENTENCE,
@@ -85,6 +86,22 @@ async def test_full_queue_is_503_with_retry_after_before_any_byte(
     response = await first
     assert response.status == 200
     assert len(await response.read()) > 44
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "input: is missing"),
+        ({"input": "Hi", "loud": 1}, "loud: there is no such field; there are "),
+        ({"input": "Hi", "priority": "urgent"}, "priority: value must be one of "),
+    ],
+)
+async def test_what_is_wrong_is_said_in_a_persons_words(
+    start_service: StartService, fields: dict[str, object], message: str
+) -> None:
+    service = await start_service()
+    async with service.post(**fields) as response:
+        assert (await response.json())["error"]["message"].startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -330,3 +347,20 @@ async def test_a_rung_that_sounds_wrong_is_never_ready(
         health = await response.json()
     assert (response.status, health["status"]) == (200, "unavailable")
     assert health["reason"] == error["message"]
+
+
+async def test_it_becomes_ready_when_the_voice_is_well_again(
+    start_service: StartService, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "TEST_AGAIN", 0.01)
+    well = synthesizer.speak
+    silent = AudioChunk(np.zeros(24000, np.float32), 24000)
+    monkeypatch.setattr(synthesizer, "speak", lambda utterance, cancelled: iter([silent]))
+    service = await start_service()
+    async with service.session.get(f"{service.url}/ready") as response:
+        assert response.status == 503
+    monkeypatch.setattr(synthesizer, "speak", well)
+    await eventually(lambda: service.health.ready)
+    async with service.session.get(f"{service.url}/health") as response:
+        health = await response.json()
+    assert (health["status"], health["reason"]) == ("ok", None)

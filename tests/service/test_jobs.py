@@ -9,7 +9,9 @@ import pytest
 from engines.audio import AudioChunk
 from service import jobs
 from service.errors import Expired, NotReady, QueueFull, SynthesisFailed, TooManyRequests
-from service.jobs import Job, JobQueue, Priority, SpokenChunk, Utterance
+from service.job import Job, Priority
+from service.jobs import JobQueue
+from service.utterance import SpokenChunk, Utterance
 from tests.service.conftest import FakeSynthesizer, eventually
 
 
@@ -135,6 +137,28 @@ async def test_urgent_requests_go_first(queue: JobQueue, synthesizer: FakeSynthe
     assert order == ["Smoke!", "Get out!", "Story.", "Goes on.", "Prepare."]
 
 
+async def test_priorities_hold_across_clients_and_turns_within_them(
+    queue: JobQueue, synthesizer: FakeSynthesizer
+) -> None:
+    """Whoever came first, and however seldom a client was served: urgency goes first."""
+
+    def asked(priority: Priority, client: str, *names: str) -> list[tuple[Job, tuple[str, ...]]]:
+        return [(Job(name, priority=priority, client=client), (name,)) for name in names]
+
+    order = await spoken_order(
+        queue,
+        synthesizer,
+        *asked(Priority.BACKGROUND, "pages", "b1", "b2"),
+        *asked(Priority.NORMAL, "chatty", "n1", "n2", "n3"),
+        *asked(Priority.BACKGROUND, "nightly", "b3"),
+        *asked(Priority.NORMAL, "door", "n4"),
+        *asked(Priority.ALERT, "chatty", "a1", "a2"),
+        *asked(Priority.ALERT, "smoke", "a3"),
+    )
+    # The chatty one's alerts count as its turns, so the door speaks before it.
+    assert order == ["a1", "a3", "a2", "n4", "n1", "n2", "n3", "b1", "b3", "b2"]
+
+
 async def test_clients_take_turns(queue: JobQueue, synthesizer: FakeSynthesizer) -> None:
     order = await spoken_order(
         queue,
@@ -165,6 +189,7 @@ async def test_what_has_begun_does_not_expire(
     queue: JobQueue, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
+    monkeypatch.setattr("service.job.monotonic", lambda: clock)
     monkeypatch.setattr(jobs, "monotonic", lambda: clock)
     synthesizer.gate.clear()
     job = given(queue, Job("a", expires=60), "One.", "Two.")
@@ -178,6 +203,7 @@ async def test_a_wait_too_long_is_refused_with_the_time_to_come_back(
     queue: JobQueue, synthesizer: FakeSynthesizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
+    monkeypatch.setattr("service.job.monotonic", lambda: clock)
     monkeypatch.setattr(jobs, "monotonic", lambda: clock)
     queue.limit = 20
     synthesizer.gate.clear()

@@ -18,11 +18,12 @@ from service import ladder as ladder_module
 from service.app import create_app
 from service.config import Settings
 from service.errors import LanguageUnavailable, SynthesisFailed, TextRefused
-from service.jobs import Utterance
 from service.ladder import Fallback, Ladder
 from service.rung_worker import Bounds, RungSlow
+from service.utterance import Utterance
 
 CHUNK = AudioChunk(np.full(12000, 0.1, np.float32), 24000)
+SILENCE = AudioChunk(np.zeros(12000, np.float32), 24000)
 WORDS = Utterance("Hello.", "mum", "en")
 
 
@@ -111,6 +112,32 @@ def test_a_rung_that_fails_midway_has_the_sentence_said_again() -> None:
     assert speaking(Ladder([failing, plain()])) == ["gpu", "plain"]
 
 
+def test_what_a_rung_leaves_silent_is_said_by_the_next() -> None:
+    gpu = FakeRung("gpu", SILENCE)
+    ladder = Ladder([gpu, plain()])
+    steps: list[tuple[str, ...]] = []
+    ladder.on_step = lambda *step: steps.append(step)
+    for _ in range(4):
+        assert speaking(ladder)[-1] == "plain"
+    assert gpu.asked == 3
+    assert steps == [("gpu", "plain", "rung_silent")]
+
+
+def test_a_silent_text_among_others_is_no_reason_to_step_down() -> None:
+    gpu = FakeRung("gpu")
+    ladder = Ladder([gpu, plain()])
+    for script in (SILENCE, SILENCE, CHUNK) * 2:
+        gpu.script = (script,)
+        speaking(ladder)
+    assert ladder.rung == "gpu"
+
+
+def test_the_last_rung_may_be_silent() -> None:
+    ladder = Ladder([FakeRung("plain", SILENCE)])
+    assert speaking(ladder) == ["plain"]
+    assert ladder.reason is None
+
+
 @pytest.mark.parametrize("spoken_first", [(), (CHUNK,)])
 def test_a_rung_that_hangs_is_left_behind(spoken_first: tuple[AudioChunk, ...]) -> None:
     never = threading.Event()
@@ -192,7 +219,7 @@ def test_a_rung_comes_back_after_two_good_tries(clock: list[float]) -> None:
     [
         (DeviceError("still lost"),),
         (),
-        (AudioChunk(np.zeros(12000, np.float32), 24000),),
+        (SILENCE,),
         (AudioChunk(np.full(100, 0.1, np.float32), 24000),),
     ],
     ids=["fails", "says nothing", "silence", "too short"],

@@ -16,9 +16,9 @@ from engines.audio import AudioChunk
 from engines.errors import DeviceError
 from service.app import HEALTH, create_app
 from service.config import Settings
-from service.jobs import Utterance
 from service.ladder import Ladder
 from service.rung_worker import Bounds
+from service.utterance import Utterance
 from tests.service.test_ladder import CHUNK, FakeRung, plain, speaking
 
 NAN = AudioChunk(np.full(12000, np.nan, np.float32), 24000)

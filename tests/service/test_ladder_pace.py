@@ -10,9 +10,9 @@ from engines.audio import AudioChunk
 from engines.errors import DeviceError
 from service import ladder as ladder_module
 from service.errors import SynthesisFailed
-from service.jobs import Utterance
 from service.ladder import Fallback, Ladder
 from service.rung_worker import Bounds, RungDeclines
+from service.utterance import Utterance
 from tests.service.test_ladder import CHUNK, WORDS, FakeRung, plain, speaking
 
 BOUNDS = Bounds(first_audio=1.0, real_time_factor=2.0)

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import jobs
+from engines.audio import AudioChunk
+from service import jobs, speaking
+from service.account import Account
+from service.metrics import Metrics
+from service.recent import Recent
+from service.utterance import Utterance
 from tests.service.conftest import (
     CHUNK_SECONDS,
     CHUNKS_PER_SENTENCE,
+    RATE,
     FakeSynthesizer,
     RunningService,
     StartService,
@@ -56,6 +64,7 @@ async def test_every_request_is_counted_by_how_it_ended(
     assert values["speech_queue_wait_seconds_count", "normal"] == 4  # the self-test is one
     assert values[("speech_queue_depth",)] == 0
     assert values[("speech_cache_bytes",)] > 100
+    assert values[("process_resident_memory_bytes",)] > 10_000_000
 
 
 async def test_waiting_and_expiry_are_counted(
@@ -69,6 +78,7 @@ async def test_waiting_and_expiry_are_counted(
     patient = asyncio.create_task(service.post(input="Three.", priority="alert").__aenter__())
     await eventually(lambda: service.queue_depth() == 3)
     now = jobs.monotonic
+    monkeypatch.setattr("service.job.monotonic", lambda: now() + 100)
     monkeypatch.setattr(jobs, "monotonic", lambda: now() + 100)
     synthesizer.gate.set()
     assert [(await task).status for task in (first, late, patient)] == [200, 504, 200]
@@ -80,6 +90,52 @@ async def test_waiting_and_expiry_are_counted(
     assert values["speech_queue_wait_seconds_count", "alert"] == 1
     assert values["speech_queue_wait_seconds_sum", "alert"] >= 100
     assert values["speech_queue_wait_seconds_sum", "normal"] < 100
+
+
+@pytest.mark.parametrize("level", [0.0, 0.001], ids=["nothing", "below what is heard"])
+async def test_first_audio_is_the_first_sample_that_is_heard(
+    start_service: StartService,
+    synthesizer: FakeSynthesizer,
+    monkeypatch: pytest.MonkeyPatch,
+    level: float,
+) -> None:
+    service = await start_service()
+
+    def speak(utterance: Utterance, cancelled: Callable[[], bool]) -> Iterator[AudioChunk]:
+        yield AudioChunk(np.full(RATE, level, np.float32), RATE)
+        assert synthesizer.gate.wait(60)
+        yield AudioChunk(np.full(RATE, 0.1, np.float32), RATE, last=True)
+
+    monkeypatch.setattr(synthesizer, "speak", speak)
+    synthesizer.gate.clear()
+    async with service.post(input="Hush.", response_format="pcm") as response:
+        await response.content.readexactly(1000)
+        now = speaking.monotonic
+        monkeypatch.setattr(speaking, "monotonic", lambda: now() + 100)
+        synthesizer.gate.set()
+        await response.read()
+    await eventually(lambda: service.queue_depth() == 0)
+    values = await read(service)
+    assert 100 <= values["speech_first_audio_seconds_sum", "fake"] < 200
+    assert values["speech_first_audio_seconds_count", "fake"] == 2  # the self-test is one
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [("cancelled", "left"), ("expired", "expired"), ("not_ready", "stopped")],
+)
+def test_cancels_are_counted_by_reason(outcome: str, reason: str) -> None:
+    metrics = Metrics(lambda: 0, lambda: 0)
+    account = Account("http")
+    account.outcome = outcome
+    account.close(metrics, Recent(keep_text=False))
+    lines = metrics.exposition().decode().splitlines()
+    counted = sorted(line for line in lines if line.startswith("speech_cancels_total"))
+    others = {"left", "expired", "stopped"} - {reason}
+    assert counted == sorted(
+        [f'speech_cancels_total{{reason="{reason}"}} 1.0']
+        + [f'speech_cancels_total{{reason="{other}"}} 0.0' for other in others]
+    )
 
 
 async def test_metrics_need_the_token(start_service: StartService) -> None:

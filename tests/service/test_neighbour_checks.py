@@ -42,6 +42,21 @@ async def test_home_assistant(
     assert advice in found.advice
 
 
+async def test_in_the_app_a_refused_token_is_supervisors(
+    aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=401)
+
+    app = web.Application()
+    app.router.add_get("/api/", refuse)
+    url = str((await aiohttp_server(app)).make_url("")).rstrip("/")
+    monkeypatch.setattr(neighbour_checks, "SUPERVISOR", url)
+    here = Settings(home_assistant_url=url)
+    (found,) = await asyncio.to_thread(neighbour_checks.home_assistant, here)
+    assert "restart the app" in found.advice
+
+
 def test_home_assistant_that_is_off() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     (found,) = neighbour_checks.home_assistant(Settings(home_assistant_url=url))

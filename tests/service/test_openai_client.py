@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import openai
@@ -67,3 +68,14 @@ async def test_a_wrong_key_is_refused(client: openai.AsyncOpenAI) -> None:
     stranger = client.with_options(api_key="wrong")
     with pytest.raises(openai.AuthenticationError):
         await stranger.audio.speech.create(model="tts-1", voice="plain", input="Hi.")
+
+
+async def test_a_format_that_nothing_here_encodes_is_refused_with_those_that_are(
+    client: openai.AsyncOpenAI,
+) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.audio.speech.create(
+            model="tts-1", voice="plain", input="Hi.", response_format="aac"
+        )
+    assert (refused.value.code, refused.value.param) == ("bad_request", "response_format")
+    assert {"mp3", "opus", "flac", "wav", "pcm"} <= set(re.findall(r"\w+", refused.value.message))

@@ -14,7 +14,8 @@ from service.config import Settings
 from service.errors import ServiceError
 from service.model_files import UPLOADS
 from service.models_api import INSTALL, TRAFFIC, UPLOAD
-from service.openapi import ROWS, document
+from service.openapi import document
+from service.openapi_routes import ROWS
 from service.openapi_schema import described
 from service.requests import PRERENDER, SPEECH
 from service.rules import number, whole

@@ -24,10 +24,10 @@ from service import wake_on_lan, watching
 from service.app import HEALTH, create_app
 from service.config import Settings
 from service.health import Health
-from service.jobs import Utterance
 from service.ladder import Fallback
 from service.remote import RELAYED, RemoteBusy, RemoteLacks, RemoteLost, RemoteRung
 from service.sampling import Sampling
+from service.utterance import Utterance
 from service.voices import VoiceStore
 from service.wake_on_lan import WakeOnLan
 from tests.service.conftest import FakeSynthesizer, eventually

@@ -14,9 +14,11 @@ import pytest
 
 from engines.errors import DeviceError
 from service import restart, watching
-from service.jobs import Job, JobQueue, SpokenChunk, Utterance
+from service.job import Job
+from service.jobs import JobQueue
 from service.ladder import Ladder
 from service.restart import MOST, STATUS, WINDOW, Restarts
+from service.utterance import SpokenChunk, Utterance
 from tests.lab.ground import REPOSITORY
 from tests.service.conftest import eventually
 from tests.service.test_ladder import CHUNK, WORDS, FakeRung, plain, speaking

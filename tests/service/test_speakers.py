@@ -73,6 +73,18 @@ def test_pitch_and_colour_must_change_together() -> None:
     assert pitch_jump(turns(vowel(110, A), vowel(150, I))) == 0.0
 
 
+def lively(pitch: float, other: float, formants: tuple[int, ...]) -> Recording:
+    """A voice that is mostly at one pitch, but for two fifths of the time at another."""
+    parts = (vowel(pitch, formants, 0.9), vowel(other, formants, 0.6))
+    return Recording(np.concatenate([each.samples for each in parts]), RATE)
+
+
+def test_who_reaches_the_others_pitch_is_not_doubted() -> None:
+    """The medians are an octave apart, but the middle halves of both parts meet."""
+    assert pitch_jump(turns(lively(110, 220, A), lively(220, 110, I))) == 0.0
+    assert pitch_jump(turns(lively(110, 115, A), lively(220, 230, I))) > PITCH_JUMP
+
+
 def test_a_short_call_is_not_compared() -> None:
     assert pitch_jump(turns(vowel(110, A), vowel(220, I, seconds=0.4))) == 0.0
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from service.speech import Speech, SpeechRequest
+from service.speech import Speech
+from service.speech_request import SpeechRequest
 from service.upstream_api import UpstreamApi, wav_header
 from service.upstream_fields import reference_names
 from tests.service.conftest import (

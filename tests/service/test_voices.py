@@ -195,6 +195,23 @@ def test_delete_is_for_good(home: Home) -> None:
         store.get("mum")
 
 
+def test_the_log_tells_what_becomes_of_a_voice_and_not_its_words(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    store = Home(tmp_path / "voices").open()
+    store.enrol(MUM, TONE)
+    store.change("mum", replace(MUM, name="Mother"))
+    store.rerecord("mum", MUM, OTHER_TONE)
+    store.delete("mum")
+    assert [record.getMessage() for record in caplog.records] == [
+        "voice mum: enrolled",
+        "voice mum: its facts are changed",
+        "voice mum: recorded anew",
+        "voice mum: deleted, with all that it has said",
+    ]
+
+
 @pytest.mark.parametrize("voice_id", ["plain", "nobody", "..", "../voices/mum", ".lock", ""])
 def test_only_voices_of_people_can_be_changed(home: Home, voice_id: str) -> None:
     store = home.open()

@@ -88,6 +88,14 @@ async def test_a_voice_is_enrolled_and_listed_at_once(start_service: StartServic
     assert (await ask(service, "GET", "/v1/voices/mum")) == (200, made)
 
 
+async def test_the_revision_of_all_changes_with_the_houses_pause(
+    start_service: StartService,
+) -> None:
+    services = [await start_service(sentence_pause=pause) for pause in (0.3, 0.5)]
+    told = [(await ask(service, "GET", "/v1/voices"))[1] for service in services]
+    assert told[0]["revision"] != told[1]["revision"]
+
+
 async def test_a_voice_without_a_model_is_spoken_by_a_stand_in_and_not_cached(
     start_service: StartService, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""A process that works on voices is killed at random moments, again and again."""
+"""A process that enrols, renames, re-records and deletes voices is killed at random moments."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from service.voices import VoiceStore
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 15
+NAMES = {f"Voice {number}" for number in range(3)}
 WORK = """
 import itertools, sys
 from pathlib import Path
@@ -26,10 +27,11 @@ print("ready", flush=True)
 for number in itertools.count():
     name = f"Voice {number % 3}"
     for voice in store.all():
-        if voice.name == name:
+        if voice.name in (name, f"{name} renamed"):
             store.delete(voice.id)
     made = store.enrol(replace(MUM, name=name), TONE)
     store.keep_prompt(made, "model", b"prompt" * 1000)
+    store.change(made.id, replace(MUM, name=f"{name} renamed"))
     store.change(made.id, replace(MUM, name=name, transcript=f"Number {number}."))
     store.rerecord(made.id, replace(MUM, name=name), OTHER_TONE)
 """
@@ -52,6 +54,7 @@ def test_every_kill_leaves_whole_voices(tmp_path: Path) -> None:
         store = VoiceStore(folder, ("en",), "1", "plain", lambda voice: None)
         ids = {voice.id for voice in store.all()} - {"plain"}
         assert {path.name for path in folder.iterdir()} == {".lock", *ids}
+        assert {store.get(voice_id).name.removesuffix(" renamed") for voice_id in ids} <= NAMES
         assert {len(store.reference(voice_id)) for voice_id in ids} <= {128_044, 160_044}
         assert ids <= {"voice-0", "voice-1", "voice-2"}
         counts.add(len(left) - len(ids))

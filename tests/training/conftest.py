@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from engines.backends import CheckpointFiles
 from engines.spec import HubertConfig, T2SConfig, VitsConfig
 from training import sizes
 from training.corpus import Corpus
+from training.export import export
 from training.shards import RATE, Utterance
+from training.sovits import Sovits
+from training.t2s import start
 from training.tokenizer import Tokenizer, encode
 
 HUBERT = replace(
@@ -88,3 +92,33 @@ def tokenizer() -> Tokenizer:
 def codes(corpus: Corpus) -> list[torch.Tensor]:
     torch.manual_seed(0)
     return encode(Tokenizer(HUBERT), corpus)
+
+
+@pytest.fixture(scope="session")
+def trained(hubert_config: HubertConfig, sovits_config: VitsConfig) -> dict[str, torch.nn.Module]:
+    torch.manual_seed(0)
+    return {
+        "tokenizer": Tokenizer(hubert_config).eval(),
+        "sovits": Sovits(sovits_config).eval(),
+    }
+
+
+@pytest.fixture(scope="session")
+def files(
+    tmp_path_factory: pytest.TempPathFactory,
+    trained: dict[str, torch.nn.Module],
+    hubert_config: HubertConfig,
+    sovits_config: VitsConfig,
+    t2s_config: T2SConfig,
+) -> CheckpointFiles:
+    folder = tmp_path_factory.mktemp("exported")
+    export(
+        trained["tokenizer"].state_dict(),
+        trained["sovits"].state_dict(),
+        start(t2s_config).state_dict(),
+        folder,
+        hubert_config,
+        sovits_config,
+        t2s_config,
+    )
+    return CheckpointFiles(folder / "t2s.ckpt", folder / "sovits.pth", folder / "models")

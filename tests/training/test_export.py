@@ -16,41 +16,8 @@ from engines.errors import CheckpointError
 from engines.export import convert
 from engines.prompt import Enroller
 from engines.sampling import SamplingParams
-from engines.spec import HubertConfig, T2SConfig, VitsConfig
 from engines.synthesizer import Synthesizer
 from engines.text import phonemize
-from training import sovits, t2s, tokenizer
-from training.export import export
-
-
-@pytest.fixture(scope="module")
-def trained(hubert_config: HubertConfig, sovits_config: VitsConfig) -> dict[str, torch.nn.Module]:
-    torch.manual_seed(0)
-    return {
-        "tokenizer": tokenizer.Tokenizer(hubert_config).eval(),
-        "sovits": sovits.Sovits(sovits_config).eval(),
-    }
-
-
-@pytest.fixture(scope="module")
-def files(
-    tmp_path_factory: pytest.TempPathFactory,
-    trained: dict[str, torch.nn.Module],
-    hubert_config: HubertConfig,
-    sovits_config: VitsConfig,
-    t2s_config: T2SConfig,
-) -> CheckpointFiles:
-    folder = tmp_path_factory.mktemp("exported")
-    export(
-        trained["tokenizer"].state_dict(),
-        trained["sovits"].state_dict(),
-        t2s.start(t2s_config).state_dict(),
-        folder,
-        hubert_config,
-        sovits_config,
-        t2s_config,
-    )
-    return CheckpointFiles(folder / "t2s.ckpt", folder / "sovits.pth", folder / "models")
 
 
 @pytest.mark.parametrize("backend_name", ["torch", "onnxruntime"])

@@ -61,12 +61,39 @@ async def answers(visitor: Visitor, count: int, seconds: float = 60) -> list[dic
     return found
 
 
+def old_broker(port: int) -> Callable[..., Awaitable[None]]:
+    """In front of the broker: refuses MQTT 5 as a broker does that knows 3.1.1 only."""
+    refusal = b"\x20\x02\x00\x01"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello = await reader.read(4096)
+        level = hello[hello.index(b"MQTT") + 4]
+        inside, outside = await asyncio.open_connection("127.0.0.1", port)
+        outside.write({4: hello, 5: b""}[level])
+        writer.write({4: b"", 5: refusal}[level])
+        await asyncio.wait(
+            [
+                asyncio.create_task(_pump(reader, outside)),
+                asyncio.create_task(_pump(inside, writer)),
+            ]
+        )
+
+    return serve
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(4096):
+        writer.write(data)
+    writer.close()
+
+
 class HomeAssistant:
     """Knows one player that plays and one that is off; keeps what it was asked to play."""
 
     def __init__(self) -> None:
         self.played: list[dict[str, Any]] = []
         self.tokens: list[str] = []
+        self.paths: list[str] = []
         self.turned: list[float] = []
         self.status = 200
         self.awake: dict[str, Any] | None = None  # what the kitchen is once it plays
@@ -77,10 +104,11 @@ class HomeAssistant:
         self.volume_status = 200
         self.kitchen: dict[str, Any] = {"state": "idle", "attributes": {"volume_level": 0.2}}
         app = web.Application()
-        app.router.add_get("/api/states/{player}", self._state)
-        app.router.add_post("/api/services/media_player/play_media", self._play)
-        app.router.add_post("/api/services/media_player/volume_set", self._turn)
-        app.router.add_post("/api/services/homeassistant/update_entity", self._look)
+        for api in ("/api", "/core/api"):  # its own, and as the Supervisor passes it on
+            app.router.add_get(api + "/states/{player}", self._state)
+            app.router.add_post(f"{api}/services/media_player/play_media", self._play)
+            app.router.add_post(f"{api}/services/media_player/volume_set", self._turn)
+            app.router.add_post(f"{api}/services/homeassistant/update_entity", self._look)
         self.server = TestServer(app)
 
     @property
@@ -97,6 +125,7 @@ class HomeAssistant:
 
     async def _play(self, request: web.Request) -> web.Response:
         self.tokens.append(request.headers["Authorization"])
+        self.paths.append(request.path)
         self.played.append(await request.json())
         self.kitchen = self.awake or self.kitchen
         return web.json_response([], status=self.status)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.broker import PASSWORD, USER, Broker, newest_mosquitto
 from tests.lab.mqtt_client import Visitor
-from tests.service.conftest import eventually
+from tests.service.conftest import StartService, eventually
 from tests.service.mqtt.conftest import StartHouse, answers
 from tests.service.mqtt.test_mqtt_bridge import (
     test_a_request_sent_again_is_answered_again_but_not_said_again as test_again,
@@ -27,6 +27,7 @@ from tests.service.mqtt.test_mqtt_bridge import (
 from tests.service.mqtt.test_mqtt_bridge import (
     test_what_cannot_be_said_fails_once_and_the_next_is_said as test_refusals,
 )
+from tests.service.mqtt.test_mqtt_rival import ADVICE, hasty, meet_and_part
 from tests.service.mqtt.test_mqtt_storms import (
     test_a_bridge_that_is_killed_loses_and_repeats_nothing as test_killed_bridge,
 )
@@ -43,6 +44,7 @@ from tests.service.mqtt.test_mqtt_storms import test_a_thousand_at_once as test_
 pytestmark = pytest.mark.slow
 
 __all__ = [
+    "hasty",
     "test_again",
     "test_alerts_first",
     "test_frozen",
@@ -113,6 +115,19 @@ async def test_password_and_tls(
             assert [each["id"] for each in await answers(visitor, 1)] == ["secret"]
     finally:
         strict.stop()
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_two_with_one_id(
+    broker: Broker,
+    start_service: StartService,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = await meet_and_part(broker, broker.port, start_service, tmp_path, monkeypatch)
+    assert all("ends each connection for a newer one" in each for each in said)
+    assert caplog.text.count(ADVICE) == 2
 
 
 async def test_wrong_password(

@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import soundfile
+from paho.mqtt.client import Client
 
 from service.mqtt_bridge import MqttBridge
 from service.mqtt_setup import make_bridge
 from tests.lab.broker import PASSWORD, USER, Broker
 from tests.lab.mqtt_client import Visitor
 from tests.service.conftest import FakeSynthesizer, RunningService, StartService, eventually
+from tests.service.model_house import enrol
 from tests.service.mqtt.conftest import (
     SAY,
     STATE,
     STATUS,
     StartHouse,
     answers,
+    old_broker,
 )
 
 
@@ -68,6 +72,7 @@ async def test_a_topic_names_a_voice(start_house: StartHouse, visitor: Visitor) 
     visitor.publish(f"{SAY}/mum", '{"text": "Three.", "id": "3", "voice": "plain"}')
     said, *failed = await answers(visitor, 3)
     assert (said["id"], said["voice"]) == ("1", "plain")
+    assert [set(each) for each in failed] == [{"id", "code", "message", "param"}] * 2
     assert {each["id"]: each["code"] for each in failed} == {
         "2": "voice_not_found",
         "3": "bad_request",
@@ -284,14 +289,23 @@ async def test_home_assistant_is_told_on_connection_and_on_its_birth(
 async def test_the_chosen_voice_is_kept(
     start_house: StartHouse, visitor: Visitor, tmp_path: Path
 ) -> None:
-    await start_house()
-    visitor.publish("gptsovits/voice/set", "mum")
+    enrol(tmp_path)
+    house = await start_house()
+    visitor.publish("gptsovits/voice/set", "dad")
     [failed] = await answers(visitor, 1)
     assert failed["code"] == "voice_not_found"
-    visitor.publish("gptsovits/voice/set", "plain")
-    visitor.publish(SAY, "One.")
-    _, said = sorted(await answers(visitor, 2), key=lambda each: "url" in each)
-    assert said["voice"] == "plain"
+    visitor.publish("gptsovits/voice/set", "mum")
+    await eventually(lambda: visitor.on(STATE)[-1]["voice"] == "mum")
+    await house.stop()
+    seen = visitor.count(STATE)
+    await start_house()
+    await eventually(lambda: visitor.count(STATE) > seen)
+    assert visitor.on(STATE)[-1]["voice"] == "mum"
+    visitor.say(text="One.", id="whose")
+    visitor.say(text="Two.", id="plain", voice="plain")
+    await answers(visitor, 3)
+    voices = {each["id"]: each["voice"] for each in visitor.on("gptsovits/said")}
+    assert voices == {"whose": "mum", "plain": "plain"}
 
 
 async def test_the_chosen_model_is_kept_while_it_is_there(
@@ -316,6 +330,36 @@ async def test_the_chosen_model_is_kept_while_it_is_there(
     assert visitor.on(STATE)[-1]["model"] == "amy-v2"
     models.clear()
     await eventually(lambda: visitor.on(STATE)[-1]["model"] == "auto")
+
+
+async def test_who_comes_later_finds_what_is_kept(
+    start_house: StartHouse, broker: Broker, visitor: Visitor
+) -> None:
+    house = await start_house()
+    visitor.publish(SAY, "One.")
+    await answers(visitor, 1)
+    await eventually(lambda: visitor.count(STATE) > 0)
+    with Visitor(broker.port, name="late") as late:
+        await eventually(lambda: {STATUS, STATE} <= {each.topic for each in late.heard})
+        kept = {each.topic for each in late.heard if each.retain}
+    device = f"gptsovits_{house.health.server_id[:12]}"
+    assert kept == {STATUS, STATE, f"homeassistant/device/{device}/config"}
+
+
+async def test_what_is_small_is_sent_at_once(
+    start_house: StartHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[socket.socket] = []
+    make = Client._create_socket
+
+    def watched(client: Client) -> Any:
+        lines.append(make(client))
+        return lines[-1]
+
+    monkeypatch.setattr(Client, "_create_socket", watched)
+    await start_house()
+    [line] = lines
+    assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 async def test_leaving_is_told(
@@ -355,39 +399,13 @@ async def test_what_was_not_said_is_said_after_the_next_start(
 async def test_an_old_broker_is_spoken_to_by_mqtt_3(
     start_service: StartService, broker: Broker, visitor: Visitor
 ) -> None:
-    async with await asyncio.start_server(_old_broker(broker.port), "127.0.0.1", 0) as old:
+    async with await asyncio.start_server(old_broker(broker.port), "127.0.0.1", 0) as old:
         port = old.sockets[0].getsockname()[1]
         await start_service(mqtt_host="127.0.0.1", mqtt_port=port)
         await eventually(lambda: "online" in visitor.on(STATUS))
         visitor.say(text="One.", id="old")
         [said] = await answers(visitor, 1)
         assert said["id"] == "old"
-
-
-def _old_broker(port: int) -> Callable[..., Awaitable[None]]:
-    """In front of the broker: refuses MQTT 5 as a broker does that knows 3.1.1 only."""
-    refusal = b"\x20\x02\x00\x01"
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hello = await reader.read(4096)
-        level = hello[hello.index(b"MQTT") + 4]
-        inside, outside = await asyncio.open_connection("127.0.0.1", port)
-        outside.write({4: hello, 5: b""}[level])
-        writer.write({4: b"", 5: refusal}[level])
-        await asyncio.wait(
-            [
-                asyncio.create_task(_pump(reader, outside)),
-                asyncio.create_task(_pump(inside, writer)),
-            ]
-        )
-
-    return serve
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(4096):
-        writer.write(data)
-    writer.close()
 
 
 async def test_a_wrong_password_is_said_once_in_the_log_and_not_shown(

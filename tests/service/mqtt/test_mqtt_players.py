@@ -40,6 +40,18 @@ async def test_players_are_asked_to_play(
     assert nobody["players"] == []
 
 
+async def test_players_are_asked_through_the_supervisor(
+    start_house: StartHouse, visitor: Visitor, home_assistant: HomeAssistant
+) -> None:
+    url = str(home_assistant.server.make_url("/core"))
+    await start_house(home_assistant_url=url, home_assistant_token="supervisors")
+    visitor.say(text="One.", players=KITCHEN, volume=0.5)
+    [said] = await answers(visitor, 1)
+    assert (said["players"], said["volume"]) == ([KITCHEN], 0.5)
+    assert home_assistant.paths == ["/core/api/services/media_player/play_media"]
+    assert home_assistant.tokens == ["Bearer supervisors"]
+
+
 @pytest.mark.parametrize(
     ("player", "status", "code"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.mqtt_link import MAX_PACKET
 from tests.lab.broker import Broker
 from tests.lab.ground import REPOSITORY
 from tests.lab.mqtt_client import Visitor
@@ -58,6 +60,7 @@ async def test_a_bridge_that_is_killed_loses_and_repeats_nothing(
             visitor.say(text=f"Number {name}.", id=name)
         visitor.publish(SAY, "Nameless.")
         await eventually(lambda: house.ended() == 9)
+        await eventually(lambda: visitor.on(STATUS)[-1] == "offline")
     with House(broker, tmp_path, home_assistant, "never", 0):
         await eventually(lambda: len(set(visitor.answered())) == 13)
         await asyncio.sleep(0.3)
@@ -148,24 +151,56 @@ async def test_requests_without_an_id_outlive_a_killed_broker(
     assert Counter(each.text for each in synthesizer.said) == dict.fromkeys(wanted, 1)
 
 
-async def test_the_disk_fills_while_a_request_waits(
+async def test_the_disk_is_full_for_a_while(
     visitor: Visitor,
     start_house: StartHouse,
     synthesizer: FakeSynthesizer,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    await start_house()
+    house = await start_house()
     synthesizer.gate.clear()
     visitor.say(text="One.", id="one")
     visitor.say(text="Two.", id="two")
     assert await asyncio.to_thread(synthesizer.waiting.wait, 60)
-    for each in ("begin", "end"):
-        monkeypatch.setattr(f"service.mqtt_jobs.JobStore.{each}", _full)
-    synthesizer.gate.set()
-    first, second = await answers(visitor, 2)
-    assert (first["id"], second["id"]) == ("one", "two")
-    assert "url" in first
-    assert second["code"] == "service_error"
+    with monkeypatch.context() as disk:
+        for each in ("begin", "end"):
+            disk.setattr(f"service.mqtt_jobs.JobStore.{each}", _full)
+        synthesizer.gate.set()
+        first, second = await answers(visitor, 2)
+        assert (first["id"], second["id"]) == ("one", "two")
+        assert "url" in first
+        assert second["code"] == "service_error"
+        visitor.say(text="One.", id="one")
+        assert (await answers(visitor, 3))[1] == first
+    with contextlib.closing(sqlite3.connect(tmp_path / "mqtt.sqlite")) as known:
+        late = "SELECT count(*) FROM job WHERE outcome IS NULL OR NOT delivered"
+        await eventually(lambda: known.execute(late).fetchone() == (0,))
+    await house.stop()
+    synthesizer.said.clear()
+    visitor.heard.clear()
+    await start_house()
+    visitor.say(text="Three.", id="three")
+    assert [each["id"] for each in await answers(visitor, 1)] == ["three"]
+    assert [each.text for each in synthesizer.said] == ["Three."]
+
+
+async def test_an_answer_that_the_disk_did_not_take_is_written_at_the_end(
+    visitor: Visitor, start_house: StartHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.mqtt_bridge._REPORT", 3600.0)
+    house = await start_house()
+    with monkeypatch.context() as disk:
+        disk.setattr("service.mqtt_jobs.JobStore.end", _full)
+        visitor.say(text="One.", id="one")
+        [first] = await answers(visitor, 1)
+    await house.stop()
+    visitor.heard.clear()
+    await start_house()
+    visitor.say(text="Two.", id="two")
+    await eventually(lambda: "two" in visitor.answered())
+    # Whether the broker had the answer was perhaps not noted; a new one would have another clip.
+    assert [each for each in visitor.answers() if each["id"] == "one"] in ([], [first])
 
 
 async def test_a_broker_that_freezes(
@@ -225,6 +260,19 @@ async def test_a_broker_that_takes_small_packets_only(
             assert "is gone" not in caplog.text
     finally:
         narrow.stop()
+
+
+async def test_the_broker_keeps_the_largest_to_itself(
+    start_house: StartHouse, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await start_house()
+    visitor.publish(SAY, b"x" * (MAX_PACKET + 1))
+    visitor.publish(SAY, b"y" * (MAX_PACKET - 4096))
+    visitor.say(text="Next.", id="next")
+    large, after = sorted(await answers(visitor, 2), key=lambda each: "url" in each)
+    assert (large["code"], after["id"]) == ("body_too_large", "next")
+    assert str(MAX_PACKET - 4096) in large["message"]
+    assert "is gone" not in caplog.text
 
 
 async def test_a_full_disk_is_told(
