@@ -44,6 +44,9 @@ from engines.text.types import PhonemizedText, Run
 from engines.token_drift import compare_logits, record_logits
 
 STARTED = time.monotonic()
+PRODUCT = "TensorRT FP16, our kernels"
+PARTS = ("fp32", "table", "fp16", "drawn", "first_audio", "endurance")
+"""Of a measurement, in the order of their worth; `product` and `lose` are asked for by name."""
 ROWS = {
     "first_audio_ms": "first audio (25 tokens), ms",
     "prefill_ms": "prefill, ms",
@@ -115,7 +118,15 @@ class Measurement:
         drawing = self.kernels if kernels else self.kernels / "none"
         return TensorRTBackend(self.model, precision, kernels=drawing, build_missing=False)
 
-    def equal(self, precision: str) -> None:
+    def fp32(self) -> None:
+        """Single precision against PyTorch."""
+        self._equal("fp32")
+
+    def fp16(self) -> None:
+        """Half precision against PyTorch."""
+        self._equal("fp16")
+
+    def _equal(self, precision: str) -> None:
         """Tokens and sounds against PyTorch's, by engines alone."""
         backend = self.backend(precision, kernels=False)
         note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
@@ -137,7 +148,7 @@ class Measurement:
         self._compare(f"{precision}: greedy sentences identical", tokens)
         backend.close()
 
-    def kernels_equal(self) -> None:
+    def drawn(self) -> None:
         """The same for tokens drawn by our kernels."""
         backend = self.backend("fp16")
         decoder = open_decoder(backend, GREEDY_SLOTS)
@@ -152,14 +163,21 @@ class Measurement:
         self.report.note(name, f"{same.sum()} of {len(same)}")
         self.report.note(f"{name}, share before a first difference", float(before))
 
+    def product(self) -> None:
+        """The column of what a user runs, alone."""
+        self._table({PRODUCT: lambda: self.backend("fp16")})
+
     def table(self) -> None:
         """Columns in turns, beside PyTorch's own of the same minutes on the same card."""
         columns: dict[str, Callable[[], Any]] = {
-            "TensorRT FP16, our kernels": lambda: self.backend("fp16"),
+            PRODUCT: lambda: self.backend("fp16"),
             "TensorRT FP32": lambda: self.backend("fp32", kernels=False),
             "TensorRT FP16, engines alone": lambda: self.backend("fp16", kernels=False),
             "ONNX Runtime CPU": lambda: OnnxRuntimeBackend(self.model, self.given.threads),
         }
+        self._table(columns)
+
+    def _table(self, columns: dict[str, Callable[[], Any]]) -> None:
         found = [self.torch]
         # The card's memory is of one column at a time.
         for name, make in columns.items():
@@ -286,18 +304,11 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--sentences", type=int, default=2000)
-    parser.add_argument("--lose", action="store_true", help="lose the card, and nothing else")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=[*PARTS, "product", "lose"])
     given = parser.parse_args()
     measurement = Measurement(given, report := Report(given.json, given.seconds))
-    if given.lose:
-        report.part("a lost card", measurement.lose)
-        return 0
-    report.part("fp32", lambda: measurement.equal("fp32"))
-    measurement.table()
-    report.part("fp16", lambda: measurement.equal("fp16"))
-    report.part("kernels", measurement.kernels_equal)
-    report.part("first audio", measurement.first_audio)
-    report.part("endurance", measurement.endurance)
+    for name in given.parts:
+        report.part(name, getattr(measurement, name))
     return 0
 
 
