@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from engines.backends.cuda_device import architecture
 from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
 from engines.backends.tensorrt_backend import TensorRTBackend
 from engines.backends.tensorrt_module import find_tensorrt
+from engines.backends.tensorrt_session import TensorRTSession
 from engines.bench import Figures, measure
 from engines.bert_features import BertFeatures
 from engines.build import ENGINES, engine_key, speaking
@@ -45,7 +47,7 @@ from engines.token_drift import compare_logits, record_logits
 
 STARTED = time.monotonic()
 PRODUCT = "TensorRT FP16, our kernels"
-PARTS = ("fp32", "table", "fp16", "drawn", "first_audio", "endurance")
+PARTS = ("fp32", "table", "fp16", "drawn", "stages", "first_audio", "endurance")
 """Of a measurement, in the order of their worth; `product` and `lose` are asked for by name."""
 ROWS = {
     "first_audio_ms": "first audio (25 tokens), ms",
@@ -127,9 +129,8 @@ class Measurement:
         self._equal("fp16")
 
     def _equal(self, precision: str) -> None:
-        """Tokens and sounds against PyTorch's, by engines alone."""
-        backend = self.backend(precision, kernels=False)
         note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
+        backend = self.backend(precision, kernels=precision == "fp16")
         decoder = VitsDecoder(backend)
         sounds = self.reference["sounds"]
         made = [
@@ -139,6 +140,8 @@ class Measurement:
         note("sound, largest error of the largest sample", float(max(errors)))
         distances = [spectral_distance(a, b) for a, b in zip(sounds, made, strict=True)]
         note("sound, spectral distance, dB", float(np.mean(distances)))
+        backend.close()
+        backend = self.backend(precision, kernels=False)
         logits, _ = record_logits(backend, self.reference["tokens"])
         drift = compare_logits(self.reference["logits"], logits)
         note("likeliest token the same, same history", drift.agreement)
@@ -146,6 +149,29 @@ class Measurement:
         note("logits, error of their deviation", drift.error)
         tokens = greedy_tokens(backend, GREEDY_SLOTS)
         self._compare(f"{precision}: greedy sentences identical", tokens)
+        backend.close()
+
+    def stages(self) -> None:
+        """Where the time of 100 tokens' sound goes, each graph waited for."""
+        backend, run = self.backend("fp16"), TensorRTSession.run
+        times: dict[str, list[float]] = defaultdict(list)
+
+        def timed(session: Any, *given: Any, **named: Any) -> Any:
+            begun = time.perf_counter()
+            made = run(session, *given, **named)
+            backend.device.call("cuCtxSynchronize")
+            times[session._graph.name].append(1e3 * (time.perf_counter() - begun))
+            return made
+
+        decoder = VitsDecoder(backend)
+        TensorRTSession.run = timed  # type: ignore[method-assign]
+        try:
+            for _ in range(self.given.runs + 2):
+                decoder.whole(*utterance_of(backend.model, self.voice, 1))
+        finally:
+            TensorRTSession.run = run  # type: ignore[method-assign]
+        for name, found in times.items():
+            self.report.note(f"fp16: {name}, ms", float(np.median(found[2:])))
         backend.close()
 
     def drawn(self) -> None:
