@@ -1,6 +1,7 @@
 """A converted model on disk: graphs, their weights in one file, and `model.json` that lists them.
 
-    model.json       facts of the model, precision, and size and hash of every other file
+    model.json       facts of the model, precision, how it is drawn from where it names that, and
+                     size and hash of every other file
     weights.bin      the weights of all graphs, each matrix once
     t2s_decode.onnx  one file for each graph
     t2s_decode.plain.onnx  the same of standard operators only, where nothing is in 8 bits
@@ -14,12 +15,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from engines.errors import CheckpointError
 from engines.graphs import ModelFacts
+from engines.sampling import SamplingParams
 
 MANIFEST = "model.json"
 WEIGHTS = "weights.bin"
@@ -28,6 +30,9 @@ PLAIN_STEP = "t2s_decode.plain.onnx"
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+
+DRAWN = ("top_k", "top_p", "temperature", "repetition_penalty")
+"""Fields of `SamplingParams` that a manifest may name."""
 
 _FORMAT = 1
 _MAX_MANIFEST = 1 << 20
@@ -51,6 +56,8 @@ class ModelFolder:
         precision: of the T2S matrices; everything else is float32.
         graphs: names of the graphs it holds, each in `NAME.onnx`.
         files: every file but the manifest.
+        sampling: how it sounds best, for requests that do not say how; the original's defaults
+            where the manifest names nothing.
     """
 
     root: Path
@@ -58,6 +65,7 @@ class ModelFolder:
     precision: Precision
     graphs: tuple[str, ...]
     files: Mapping[str, StoredFile]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
 
     @classmethod
     def read(cls, root: Path) -> ModelFolder:
@@ -106,7 +114,11 @@ class ModelFolder:
 
 
 def write_manifest(
-    root: Path, model: ModelFacts, precision: Precision, graphs: Iterable[str]
+    root: Path,
+    model: ModelFacts,
+    precision: Precision,
+    graphs: Iterable[str],
+    sampling: SamplingParams | None = None,
 ) -> None:
     """Describe the files that lie in a folder, which makes it a model."""
     stored = {
@@ -120,7 +132,30 @@ def write_manifest(
         "graphs": list(graphs),
         "files": stored,
     }
+    if named := named_sampling(sampling or SamplingParams()):
+        manifest["sampling"] = named
     (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def named_sampling(sampling: SamplingParams) -> dict[str, float]:
+    """What of a way of drawing differs from the original's, by the names of `DRAWN`."""
+    usual = SamplingParams()
+    given = {name: getattr(sampling, name) for name in DRAWN}
+    return {name: value for name, value in given.items() if value != getattr(usual, name)}
+
+
+def read_sampling(named: Mapping[str, Any]) -> SamplingParams:
+    """A way of drawing from what `named_sampling` gave.
+
+    Raises:
+        ValueError: a name is none of `DRAWN`, a value is no number or outside its range.
+    """
+    for name, value in named.items():
+        if name not in DRAWN:
+            raise ValueError(f"sampling: {name!r} is none of {DRAWN}")
+        if type(value) is not int and (name == "top_k" or type(value) is not float):
+            raise ValueError(f"sampling.{name} must be a number")
+    return SamplingParams(**named)
 
 
 def sha256(path: Path) -> str:
@@ -136,9 +171,9 @@ def _parsed(root: Path, manifest: dict[str, Any]) -> ModelFolder:
     if manifest["format"] != _FORMAT:
         raise ValueError(f"format is {manifest['format']}, this version reads {_FORMAT}")
     facts = manifest["model"]
-    for field in fields(ModelFacts):
-        if type(facts[field.name]).__name__ != field.type:
-            raise ValueError(f"model.{field.name} must be {field.type}")
+    for fact in fields(ModelFacts):
+        if type(facts[fact.name]).__name__ != fact.type:
+            raise ValueError(f"model.{fact.name} must be {fact.type}")
     files = {name: StoredFile(**file) for name, file in manifest["files"].items()}
     graphs = tuple(manifest["graphs"])
     for name in (*files, *graphs):
@@ -148,4 +183,11 @@ def _parsed(root: Path, manifest: dict[str, Any]) -> ModelFolder:
         raise ValueError(f"files does not list {sorted(missing)[0]}")
     if manifest["precision"] not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}")
-    return ModelFolder(root, ModelFacts(**facts), manifest["precision"], graphs, files)
+    return ModelFolder(
+        root,
+        ModelFacts(**facts),
+        manifest["precision"],
+        graphs,
+        files,
+        read_sampling(manifest.get("sampling", {})),
+    )

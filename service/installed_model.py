@@ -11,7 +11,8 @@ from pathlib import Path
 
 from engines.errors import CheckpointError
 from engines.graphs import ModelFacts
-from engines.model_folder import ModelFolder
+from engines.model_folder import ModelFolder, named_sampling
+from engines.sampling import SamplingParams
 from service.errors import BadRequest
 
 ABOUT = "about.json"  # beside the converter's files: what this house knows of the model
@@ -31,9 +32,11 @@ class InstalledModel:
         folder: where it lies.
         facts: its numbers.
         precision: of its T2S matrices.
+        sampling: how it draws for requests that do not say how.
         size: bytes on disk.
         created: ISO 8601 date and time of its installation, None where nobody noted it.
-        source: where it came from: upload, folder, hub, or setting for the one of the settings.
+        source: where it came from: upload, folder, hub, box, or setting for the one of
+            the settings.
     """
 
     id: str
@@ -41,6 +44,7 @@ class InstalledModel:
     folder: Path
     facts: ModelFacts
     precision: str
+    sampling: SamplingParams
     size: int
     created: str | None
     source: str
@@ -48,7 +52,8 @@ class InstalledModel:
     @property
     def sound(self) -> str:
         """Changes whenever the model would make a voice sound different."""
-        return f"{self.facts.identity} {self.precision}"
+        drawn = named_sampling(self.sampling)
+        return f"{self.facts.identity} {self.precision}" + (f" {drawn}" if drawn else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,7 @@ def read_model(folder: Path, model_id: str) -> InstalledModel:
         folder=folder,
         facts=converted.model,
         precision=converted.precision,
+        sampling=converted.sampling,
         size=sum(file.size for file in converted.files.values()),
         created=about.get("created"),
         source=str(about.get("source") or "folder"),

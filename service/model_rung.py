@@ -240,7 +240,7 @@ class ModelRung:
         yield from loaded.synthesizer.speak(
             sentences,
             self._prompts.get(voice, utterance.style, loaded.enroller),
-            utterance.sampling.params(utterance.speed),
+            utterance.sampling.params(utterance.speed, self.model.sampling),
             # A card draws tokens while the sound of those before is made.
             streaming=Streaming(eager=self.name == "tensorrt"),
             pause=0.0,  # between sentences the service pauses

@@ -9,7 +9,7 @@ from typing import Any
 import voluptuous as vol
 from aiohttp import web
 
-from engines.model_folder import PRECISIONS
+from engines.model_folder import DRAWN, PRECISIONS
 from engines.spec import OFFICIAL_FILES
 from service.box import NAME
 from service.errors import BadRequest, ServiceError
@@ -201,6 +201,7 @@ class ModelsApi:
             "name": model.name,
             "version": model.facts.version,
             "precision": model.precision,
+            "sampling": {name: getattr(model.sampling, name) for name in DRAWN},
             "sample_rate": model.facts.sample_rate,
             "bytes": model.size,
             "source": model.source,

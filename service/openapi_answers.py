@@ -62,6 +62,7 @@ _MODEL = _object(
     name=_TEXT,
     version=_TEXT,
     precision=_TEXT,
+    sampling=_object(top_k=_WHOLE, top_p=_NUMBER, temperature=_NUMBER, repetition_penalty=_NUMBER),
     sample_rate=_WHOLE,
     bytes=_WHOLE,
     source=_TEXT,

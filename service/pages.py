@@ -9,9 +9,11 @@ from aiohttp import web
 
 from service.errors import ServiceError
 
-# Names that no stranger can register: RFC 6761, 6762, 8375 and 9476's neighbours that routers use.
-_AT_HOME = (".local", ".localhost", ".lan", ".home", ".home.arpa", ".internal", ".localdomain")
-_AT_HOME += (".intranet", ".private", ".fritz.box")
+# Names that no stranger can register: RFC 6761, 6762 and 8375, ".internal", and those that routers use.
+_AT_HOME = (
+    *(".local", ".localhost", ".lan", ".home", ".home.arpa", ".internal", ".localdomain"),
+    *(".intranet", ".private", ".fritz.box"),
+)
 # What browsers send and programs do not; a page cannot make its browser leave all of them out.
 _BROWSERS_SEND = ("Origin", "Referer", "Sec-Fetch-Site", "Accept-Language")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from engines import SamplingParams
 
@@ -10,12 +10,13 @@ MAX_SEED = 2**32 - 1
 TOP_K = (1, 100)
 TEMPERATURE = (0.05, 2.0)
 REPETITION_PENALTY = (1.0, 2.0)
-_ENGINE = SamplingParams()
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """A request's way of drawing; `engines.SamplingParams` says what each value does.
+
+    What is None is left to the model that speaks, whose manifest may say how it sounds best.
 
     Attributes:
         seed: 0 where nobody chose one: the same sentence always sounds the same, so that it can be
@@ -23,21 +24,20 @@ class Sampling:
     """
 
     seed: int = 0
-    top_k: int = _ENGINE.top_k
-    top_p: float = _ENGINE.top_p
-    temperature: float = _ENGINE.temperature
-    repetition_penalty: float = _ENGINE.repetition_penalty
+    top_k: int | None = None
+    top_p: float | None = None
+    temperature: float | None = None
+    repetition_penalty: float | None = None
 
-    def params(self, speed: float) -> SamplingParams:
-        """As the engine wants it."""
-        return SamplingParams(
-            top_k=self.top_k,
-            top_p=self.top_p,
-            temperature=self.temperature,
-            repetition_penalty=self.repetition_penalty,
-            speed=speed,
-            seed=self.seed,
-        )
+    def params(self, speed: float, usual: SamplingParams) -> SamplingParams:
+        """As the engine wants it.
+
+        Args:
+            speed: of the request.
+            usual: of the model, for what the request leaves open.
+        """
+        named = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(usual, **named, speed=speed)
 
 
 AS_USUAL = Sampling()

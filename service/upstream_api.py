@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from engines import SamplingError
+from engines import SamplingError, SamplingParams
 from service.errors import Busy, ServiceError, VoiceNotFound
 from service.formats import Encoder, Format
 from service.http_audio import answer_headers, stream_answer
@@ -127,7 +127,7 @@ class UpstreamApi:
     async def _speak(self, request: web.Request, given: dict[str, Any]) -> web.StreamResponse:
         try:
             asked = read_fields(given)
-            asked.sampling.params(1.0)
+            asked.sampling.params(1.0, SamplingParams())
             return await self._answer(request, asked)
         except Unreadable as error:
             return _unreadable(error)

@@ -13,6 +13,7 @@ from typing import Any
 
 import voluptuous as vol
 
+from engines.model_folder import DRAWN
 from engines.text.segment import MODES
 from engines.text.symbols import V2
 from service.rules import stands_for
@@ -87,10 +88,8 @@ def read_fields(given: dict[str, Any]) -> UpstreamRequest:
         pause=min(max(fields["fragment_interval"], 0.01), 5.0),
         sampling=Sampling(
             seed=secrets.randbits(32) if seed == _RANDOM else seed,
-            top_k=fields["top_k"],
-            top_p=fields["top_p"],
-            temperature=fields["temperature"],
-            repetition_penalty=fields["repetition_penalty"],
+            # What is not named is the model's choice: the original's, where it says nothing.
+            **{name: fields[name] for name in DRAWN if name in fields},
         ),
         media_type=fields["media_type"],
         streamed=fields["streaming_mode"] != 0,
@@ -186,9 +185,9 @@ FIELDS = vol.Schema(
         vol.Optional("aux_ref_audio_paths"): _names,
         vol.Optional("prompt_lang", default=""): _text,
         vol.Optional("prompt_text", default=""): _text,
-        vol.Optional("top_k", default=15): _whole,
-        vol.Optional("top_p", default=1): _number,
-        vol.Optional("temperature", default=1): _number,
+        vol.Optional("top_k"): _whole,
+        vol.Optional("top_p"): _number,
+        vol.Optional("temperature"): _number,
         vol.Optional("text_split_method", default="cut5"): _text,
         vol.Optional("batch_size", default=1): _whole,
         vol.Optional("batch_threshold", default=0.75): _number,
@@ -199,7 +198,7 @@ FIELDS = vol.Schema(
         vol.Optional("media_type", default="wav"): _text,
         vol.Optional("streaming_mode", default=False): _mode,
         vol.Optional("parallel_infer", default=True): _flag,
-        vol.Optional("repetition_penalty", default=1.35): _number,
+        vol.Optional("repetition_penalty"): _number,
         vol.Optional("sample_steps", default=32): _whole,
         vol.Optional("super_sampling", default=False): _flag,
         vol.Optional("overlap_length", default=2): _whole,

@@ -141,8 +141,39 @@ def silent(samples: Tensor, frame: int) -> Tensor:
     return level < _SILENCE * level.amax(1, keepdim=True).clamp(min=0.01) * 2
 
 
+def pitch(samples: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
+    """Whether there is a voice, and how high it is, by autocorrelation of 64 ms around each place.
+
+    Args:
+        samples: (B, n), n a multiple of `hop`.
+        rate: of the samples, in Hz.
+        hop: samples from place to place.
+
+    Returns:
+        bool (B, n / hop), and the natural logarithm of 67 to 444 Hz.
+    """
+    length = rate * 64 // 1000
+    beside = (length - hop) // 2
+    frames = F.pad(samples, (beside, beside)).unfold(1, length, hop)
+    frames = frames - frames.mean(2, keepdim=True)
+    power = torch.fft.rfft(frames, 2 * length).abs().square()
+    shortest, longest = 35 * rate // HALF_RATE, 241 * rate // HALF_RATE
+    correlation = torch.fft.irfft(power)[..., shortest:longest]
+    energy = frames.square().sum(2).clamp(min=1e-6)
+    # A lag loses as much of the window as it is long; without this, short lags always win.
+    lags = torch.arange(shortest, longest, device=samples.device)
+    likeness = correlation / energy[..., None] / (1 - lags / length)
+    inner = likeness[..., 1:-1]
+    peak = (inner >= likeness[..., :-2]) & (inner >= likeness[..., 2:])
+    best = torch.where(peak, inner, 0).amax(2, keepdim=True)
+    # Twice the period is as good as the period: the first good peak counts.
+    place = (peak & (inner > 0.9 * best)).float().argmax(2)
+    voiced = (best[..., 0] > 0.5) & (energy > 0.05 * length / 1024)
+    return voiced, torch.log(rate / (place + shortest + 1).float())
+
+
 def pitch_classes(samples: Tensor) -> Tensor:
-    """Relative pitch of each token, by autocorrelation of 64 ms around it.
+    """Relative pitch of each token.
 
     Args:
         samples: 16 kHz (B, n), n a multiple of 640.
@@ -150,21 +181,7 @@ def pitch_classes(samples: Tensor) -> Tensor:
     Returns:
         int64 (B, n / 640) below `PITCHES`; 0 without voice.
     """
-    frames = F.pad(samples, (192, 192)).unfold(1, 1024, 640)
-    frames = frames - frames.mean(2, keepdim=True)
-    power = torch.fft.rfft(frames, 2048).abs().square()
-    correlation = torch.fft.irfft(power)[..., 35:241]
-    energy = frames.square().sum(2).clamp(min=1e-6)
-    # A lag loses as much of the window as it is long; without this, short lags always win.
-    lags = torch.arange(35, 241, device=samples.device)
-    likeness = correlation / energy[..., None] / (1 - lags / 1024)
-    inner = likeness[..., 1:-1]  # 67 to 444 Hz
-    peak = (inner >= likeness[..., :-2]) & (inner >= likeness[..., 2:])
-    best = torch.where(peak, inner, 0).amax(2, keepdim=True)
-    # Twice the period is as good as the period: the first good peak counts.
-    place = (peak & (inner > 0.9 * best)).float().argmax(2)
-    voiced = (best[..., 0] > 0.5) & (energy > 0.05)
-    logs = torch.log(HALF_RATE / (place + 36).float())
+    voiced, logs = pitch(samples, HALF_RATE, 640)
     middle = torch.where(voiced, logs, torch.nan).nanmedian(1, keepdim=True).values
     edges = torch.tensor(_PITCH_EDGES, device=samples.device)
     classes = 1 + torch.bucketize((logs - middle).nan_to_num(0.0), edges)

@@ -41,6 +41,11 @@ ENDLESS = 200
 """Sentences that are only watched for their length."""
 SHORTEST, LONGEST = 0.5, 2.0
 """Length over what the synthesizer takes, outside of which a sentence counts as a runaway."""
+# The original's penalty hurts a small codebook, where neighbours often are the same token.
+SAMPLING = SamplingParams(temperature=0.6, repetition_penalty=1.0)
+"""How the small model sounds best; its package says so too."""
+LONGEST_SAID = 64
+"""Tokens that Whisper may write of a sentence; the longest held-out one has half of them."""
 BARS = {"wer": 0.10, "dnsmos": 2.8, "similarity": 0.75, "nearest_own": 0.9, "rtf": 0.5}
 
 Floats = npt.NDArray[np.float32]
@@ -55,9 +60,8 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=SENTENCES)
     parser.add_argument("--endless", type=int, default=ENDLESS)
     parser.add_argument("--seed", type=int, default=1)
-    # The original's penalty hurts a small codebook, where neighbours often are the same token.
-    parser.add_argument("--temperature", type=float, default=0.6)
-    parser.add_argument("--repetition-penalty", type=float, default=1.0)
+    parser.add_argument("--temperature", type=float, default=SAMPLING.temperature)
+    parser.add_argument("--repetition-penalty", type=float, default=SAMPLING.repetition_penalty)
     args = parser.parse_args()
     if args.what == "make":
         how = SamplingParams(
@@ -77,11 +81,11 @@ def make(model: Path, out: Path, sentences: int, endless: int, how: SamplingPara
     backend = open_backend("torch", files) if exported else open_backend("onnxruntime", model)
     bert = BertFeatures(backend, files.tokenizer)
     enroller, synthesizer = Enroller(backend, bert), Synthesizer(backend, bert)
-    readings, reference = _readings(), reference_reading()
+    readings, reference = held_out_readings(), reference_reading()
     prompts, rows = {}, []
     for speaker in held_out_speakers():
         spoken = open_engine(speaker.engine).speak(reference, speaker, 0)
-        _write(out / "reference" / f"{speaker.name}.wav", spoken.samples)
+        write_wav(out / "reference" / f"{speaker.name}.wav", spoken.samples)
         prompts[speaker.name] = enroller.enrol(
             [Recording(spoken.samples, RATE)], phonemize(reference.text, "en")
         )
@@ -102,7 +106,7 @@ def make(model: Path, out: Path, sentences: int, endless: int, how: SamplingPara
         samples = np.concatenate([chunk.samples for chunk in chunks])
         spent = time.perf_counter() - begun
         path = out / "spoken" / name / f"{number:03d}.wav"
-        _write(path, samples)
+        write_wav(path, samples)
         rows.append(
             {
                 "speaker": name,
@@ -110,7 +114,7 @@ def make(model: Path, out: Path, sentences: int, endless: int, how: SamplingPara
                 "text": reading.text,
                 "seconds": len(samples) / RATE,
                 "spent": spent,
-                "expected": _expected(reading),
+                "expected": expected_seconds(reading),
                 "heard": number < sentences,
             }
         )
@@ -120,14 +124,14 @@ def make(model: Path, out: Path, sentences: int, endless: int, how: SamplingPara
 
 def reference_reading() -> Reading:
     """What the speakers say in the recording that is cloned."""
-    return next(reading for reading in _readings() if 45 <= len(reading.phone_ids) <= 60)
+    return next(reading for reading in held_out_readings() if 45 <= len(reading.phone_ids) <= 60)
 
 
-def hear(out: Path) -> dict[str, Any]:
+def hear(out: Path, ears: Ears | None = None) -> dict[str, Any]:
     """Score what `make` wrote; also writes OUT/scores.json."""
     rows = json.loads((out / "made.json").read_text())
     heard = [row for row in rows if row["heard"]]
-    ears = _Ears()
+    ears = ears or Ears()
     voices = {path.stem: ears.voice(_read(path)) for path in (out / "reference").glob("*.wav")}
     for row in heard:
         samples = _read(out / row["file"])
@@ -161,7 +165,7 @@ def folded(text: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"[^a-z0-9' ]", " ", text)).strip()
 
 
-class _Ears:
+class Ears:
     """The three judges, loaded once."""
 
     def __init__(self) -> None:
@@ -178,8 +182,14 @@ class _Ears:
 
     def errors(self, text: str, samples: Floats) -> tuple[int, int]:
         """Wrong words, and words."""
+        # Without a limit it says one word a hundred times where it understands nothing.
         segments, _ = self._whisper.transcribe(
-            samples, language="en", beam_size=5, temperature=0, condition_on_previous_text=False
+            samples,
+            language="en",
+            beam_size=5,
+            temperature=0,
+            condition_on_previous_text=False,
+            max_new_tokens=LONGEST_SAID,
         )
         said = " ".join(segment.text for segment in segments)
         result = self._jiwer.process_words(folded(text), folded(said))
@@ -208,16 +218,18 @@ def _summary(heard: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) ->
     }
 
 
-def _readings() -> list[Reading]:
+def held_out_readings() -> list[Reading]:
+    """The held-out sentences that the synthesizers can read."""
     return [reading for text in held_out() if (reading := read(text))]
 
 
-def _expected(reading: Reading) -> float:
+def expected_seconds(reading: Reading) -> float:
     """Seconds that the synthesizers take on average: 13 phones a second and a pause."""
     return 0.4 + len(reading.phone_ids) / 13
 
 
-def _write(path: Path, samples: Floats) -> None:
+def write_wav(path: Path, samples: Floats) -> None:
+    """Write a 16-bit WAV file, and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, RATE, subtype="PCM_16")
 

@@ -2,8 +2,8 @@ r"""A trained model → the folder that ships: official files, graphs, a recipe,
 
     python -m training.package --model FOLDER --heard FOLDER --out service/demo
 
-`--model` is a folder of `training.export`, `--heard` one of `training.evaluate`, whose scores the
-card shows and whose reference of `--speaker` becomes the voice.
+`--model` is a folder of `training.export`, `--heard` one of `training.evaluate` with the `lanes` of
+`training.lanes` in it; the card shows their scores, the reference of `--speaker` becomes the voice.
 """
 
 from __future__ import annotations
@@ -25,13 +25,25 @@ import torch
 from torch import Tensor
 
 from engines.backends import CheckpointFiles, open_backend
-from engines.compact import FILES, GRAPHS, Floats, Ingredient, Stretch, made, unpack, write_recipe
+from engines.compact import (
+    FILES,
+    GRAPHS,
+    Floats,
+    Ingredient,
+    Stretch,
+    made,
+    pack_graphs,
+    stored,
+    unpack,
+    write_recipe,
+)
 from engines.export import convert
 from engines.model_folder import WEIGHTS, ModelFolder
+from engines.sampling import SamplingParams
 from engines.torch_file import read_torch_file
 from engines.verify import RELATIVE_BOUND, compare
 from training.card import card
-from training.evaluate import reference_reading
+from training.evaluate import SAMPLING, reference_reading
 
 OFFICIAL = (
     "t2s.ckpt",
@@ -62,13 +74,19 @@ def main() -> None:
     soundfile.write(args.out / "voice.flac", samples, rate)
     (args.out / "voice.txt").write_text(reference_reading().text + "\n", encoding="utf-8")
     scores = json.loads((args.heard / "scores.json").read_text())["scores"]
-    (args.out / "MODEL_CARD.md").write_text(card(scores, args.out), encoding="utf-8")
+    lanes = json.loads((args.heard / "lanes" / "scores.json").read_text())
+    (args.out / "MODEL_CARD.md").write_text(card(scores, lanes, args.out), encoding="utf-8")
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{size / 1e6:.1f} MB in {args.out}")
 
 
-def pack(model: Path, out: Path) -> None:
+def pack(model: Path, out: Path, sampling: SamplingParams = SAMPLING) -> None:
     """Write official files, graphs and recipe of a model into a new folder.
+
+    Args:
+        model: folder of the official files.
+        out: is made.
+        sampling: how it sounds best, which its manifest will say.
 
     Raises:
         PackageError: a tensor of the converted model comes from no official one, or what is
@@ -81,12 +99,11 @@ def pack(model: Path, out: Path) -> None:
         converted = ModelFolder.read(folder)
         for name in OFFICIAL:
             (out / FILES / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(model / name, out / FILES / name)
-        (out / GRAPHS).mkdir()
-        for graph in folder.glob("*.onnx"):
-            shutil.copyfile(graph, out / GRAPHS / graph.name)
+            shutil.copyfile(model / name, out / FILES / stored(name))
+        pack_graphs(folder, out / GRAPHS)
         size = (folder / WEIGHTS).stat().st_size
-        write_recipe(out, converted, size, OFFICIAL, ingredients(out / FILES, folder))
+        of = ingredients(out / FILES, folder)
+        write_recipe(out, converted, size, OFFICIAL, of, sampling)
         unpack(out, Path(scratch) / "unpacked")
         reference = open_backend("torch", files)
         other = open_backend("onnxruntime", Path(scratch) / "unpacked")
@@ -98,7 +115,7 @@ def pack(model: Path, out: Path) -> None:
 def ingredients(files: Path, converted: Path) -> list[Ingredient]:
     """Where every tensor of weights.bin comes from, by comparing numbers."""
     known = dict(_stretches(files))
-    data = {name: (files / name).read_bytes() for name in OFFICIAL}
+    data = {name: (files / stored(name)).read_bytes() for name in OFFICIAL}
 
     def read(stretch: Stretch) -> Floats:
         values = np.frombuffer(

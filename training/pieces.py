@@ -136,7 +136,8 @@ class Piece:
         self._started, self._limit = time.monotonic(), self._limit - 60 * self._spent()
         for name, network in self.networks.items():
             if name in state["networks"]:  # else it begins anew
-                network.load_state_dict(state["networks"][name])
+                # Parts that the checkpoint does not know yet begin anew.
+                network.load_state_dict({**network.state_dict(), **state["networks"][name]})
         for name, optimizer in self.optimizers.items():
             if name in state["optimizers"]:
                 _expand(optimizer, state["optimizers"][name])
@@ -181,7 +182,9 @@ def _compact(optimizer: torch.optim.Optimizer) -> list[dict[str, Tensor]]:
 
 def _expand(optimizer: torch.optim.Optimizer, rows: list[dict[str, Tensor]]) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for parameter, row in zip(parameters, rows, strict=True):
+    if len(rows) > len(parameters):
+        raise ValueError(f"state of {len(rows)} weights, the networks have {len(parameters)}")
+    for parameter, row in zip(parameters, rows, strict=False):
         optimizer.state.pop(parameter, None)
         if not row:
             continue

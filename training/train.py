@@ -33,6 +33,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder; WHAT gets one inside")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--planned", type=float, default=27.0, help="minutes of all pieces")
+    parser.add_argument(
+        "--restart", action="store_true", help="the schedule begins anew with this piece"
+    )
     parser.add_argument("--snapshots", type=float, default=4.0, help="minutes between snapshots")
     parser.add_argument("--steps", type=int, default=0, help="end after so many in all")
     parser.add_argument("--seconds", type=int, default=0, help="speech in a batch; 0: the default")
@@ -64,7 +67,7 @@ def _tokenizer(args: Any) -> None:
     piece = _piece(args, {"tokenizer": network, "judges": judges}, {"all": optimizer})
     while piece.running:
         piece.keep(args.snapshots)
-        _set_rate(optimizer, 6e-4, piece, args.planned)
+        _set_rate(optimizer, 6e-4, piece, args)
         batch = tokenizer.draw(corpus, args.seconds or 960)
         # The opponent first learns what there is to hide, then hides it.
         turned = 0.3 * min(piece.step / 2000, 1.0)
@@ -101,6 +104,7 @@ def _sovits(args: Any) -> None:
     codebook = load_networks(args.out / "tokenizer")["tokenizer"]["quantizer.embed"].to(args.device)
     network = sovits.Sovits(sizes.SOVITS).to(args.device)
     judges = Discriminators().to(args.device)
+    kl_weight = torch.tensor(1.0, device=args.device)  # a tensor: graphs read it anew
     step, speaker, listener, average = sovits_step(
         args,
         network,
@@ -108,6 +112,7 @@ def _sovits(args: Any) -> None:
         lambda tokens: source.draw(args.seconds or 52, tokens),
         codebook,
         args.channels_last,
+        kl_weight,
     )
     # The names are new with the narrower discriminators: older checkpoints' are not taken up.
     piece = _piece(
@@ -121,8 +126,9 @@ def _sovits(args: Any) -> None:
     while piece.running:
         if piece.keep(args.snapshots):
             spoken.snapshot()
-        _set_rate(speaker, 3e-4, piece, args.planned)
-        _set_rate(listener, 2e-4, piece, args.planned)
+        done = _set_rate(speaker, 3e-4, piece, args)
+        _set_rate(listener, 2e-4, piece, args)
+        kl_weight.fill_(sovits.divergence_weight(done))
         piece.note(run((random.choice(sovits.WINDOWS), piece.step >= args.adversary_from)))
     piece.save()
     spoken.snapshot()
@@ -135,6 +141,7 @@ def sovits_step(
     draw: Callable[[int], sovits.Batch],
     codebook: Tensor,
     channels_last: bool,
+    kl_weight: Tensor | float = 1.0,
 ) -> tuple[
     Callable[[tuple[int, bool]], dict[str, Tensor]],
     torch.optim.Optimizer,
@@ -153,7 +160,9 @@ def sovits_step(
         # Short windows or long, the generator speaks as much.
         pieces = tokens // min(sovits.WINDOWS)
         with _half(args.device):
-            parts = sovits.step(network, judges, draw(tokens), codebook, adversary, pieces)
+            parts = sovits.step(
+                network, judges, draw(tokens), codebook, adversary, pieces, kl_weight
+            )
         if adversary:
             _backward(listener, parts["discriminators"], keep=True)
         _backward(speaker, parts["total"])
@@ -189,7 +198,7 @@ def _t2s(args: Any) -> None:
             if not piece.running:
                 break
             piece.keep(args.snapshots)
-            _set_rate(optimizer, 8e-4, piece, args.planned, 600)
+            _set_rate(optimizer, 8e-4, piece, args, 600)
             batch = t2s.collate(pairs, sizes.T2S.eos).to(args.device)
             batch = batch.misheard(MISHEARD, sizes.T2S.eos)
             with _half(args.device):
@@ -255,13 +264,19 @@ def _adam(
 
 
 def _set_rate(
-    optimizer: torch.optim.Optimizer, peak: float, piece: Piece, planned: float, rise: int = 300
-) -> None:
-    """Up over the first steps, then down to a twentieth along a cosine over the planned minutes."""
-    done = min(piece.minutes / planned, 1.0)
+    optimizer: torch.optim.Optimizer, peak: float, piece: Piece, args: Any, rise: int = 300
+) -> float:
+    """Up over the first steps, then down to a twentieth along a cosine over the planned minutes.
+
+    Returns:
+        The share of the planned minutes that is over.
+    """
+    before = piece.minutes_before if args.restart else 0.0
+    done = min((piece.minutes - before) / args.planned, 1.0)
     fall = 0.05 + 0.475 * (1 + math.cos(math.pi * done))
     for group in optimizer.param_groups:
         group["lr"].fill_(peak * min((piece.step + 1) / rise, 1.0) * fall)
+    return done
 
 
 def _learn(optimizer: torch.optim.Optimizer, loss: Tensor, longest: float) -> None:

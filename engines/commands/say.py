@@ -7,12 +7,13 @@ import importlib
 import logging
 import time
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.backends import Backend, CheckpointFiles, open_backend
 from engines.errors import EngineError
-from engines.model_folder import TOKENIZER
+from engines.model_folder import DRAWN, TOKENIZER, ModelFolder
 from engines.sampling import SamplingParams
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ _LOG = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    defaults = SamplingParams()
     model = parser.add_argument_group("model", "a converted model, or three official places")
     model.add_argument("--model", type=Path, help="folder that `convert` wrote")
     add_checkpoint_arguments(model)
@@ -47,12 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text.add_argument("--language", required=True, help="zh, en, ja, ko, yue, or auto")
     text.add_argument("--out", type=Path, required=True, help="WAV file to write")
     how = parser.add_argument_group("how")
-    how.add_argument("--top-k", type=int, default=defaults.top_k)
-    how.add_argument("--top-p", type=float, default=defaults.top_p)
-    how.add_argument("--temperature", type=float, default=defaults.temperature)
-    how.add_argument("--repetition-penalty", type=float, default=defaults.repetition_penalty)
-    how.add_argument("--speed", type=float, default=defaults.speed)
-    how.add_argument("--seed", type=int, default=defaults.seed, help="-1: a new one every time")
+    how.add_argument("--top-k", type=int, help="default of this and the next three: the model's")
+    how.add_argument("--top-p", type=float)
+    how.add_argument("--temperature", type=float)
+    how.add_argument("--repetition-penalty", type=float)
+    how.add_argument("--speed", type=float)
+    how.add_argument("--seed", type=int, help="-1 (the default): a new one every time")
     how.add_argument("--slots", type=int, default=1, help="sentences read side by side")
 
 
@@ -89,14 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not arguments.out.parent.is_dir():
         raise EngineError(f"--out: there is no folder {arguments.out.parent}")
-    params = SamplingParams(
-        top_k=arguments.top_k,
-        top_p=arguments.top_p,
-        temperature=arguments.temperature,
-        repetition_penalty=arguments.repetition_penalty,
-        speed=arguments.speed,
-        seed=arguments.seed,
-    ).with_seed()
+    params = _params(arguments).with_seed()
     recordings = [load_recording(path) for path in arguments.reference]
     backend, tokenizer = _open(arguments)
     symbols = backend.model.symbols
@@ -117,6 +110,15 @@ def _open(arguments: argparse.Namespace) -> tuple[Backend, Path]:
         return open_backend(arguments.backend or "torch", files), files.tokenizer
     backend = open_backend(arguments.backend or "onnxruntime", arguments.model)
     return backend, arguments.model / TOKENIZER
+
+
+def _params(arguments: argparse.Namespace) -> SamplingParams:
+    """What was named; for the rest, what the model says."""
+    usual = SamplingParams()
+    if arguments.model is not None:
+        usual = ModelFolder.read(arguments.model).sampling
+    named = {name: getattr(arguments, name) for name in (*DRAWN, "speed", "seed")}
+    return replace(usual, **{name: value for name, value in named.items() if value is not None})
 
 
 def _phonemize(text: str, language: str, symbols: str) -> list[PhonemizedText]:

@@ -255,11 +255,6 @@ byId("install").addEventListener("submit", async (event) => {
     await showModels();
   }
 });
-byId("install-box").addEventListener("click", async () => {
-  const response = await call("v1/models", { method: "POST", body: JSON.stringify({ source: "box" }) });
-  say(response.ok ? "" : `Not installed: ${await failureOf(response)}`);
-  await showModels();
-});
 byId("install-from").addEventListener("change", showSource);
 byId("install-cancel").addEventListener("click", () => openInstall(false));
 byId("add-model").addEventListener("click", () => openInstall(true));

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from engines.errors import CheckpointError
-from engines.model_folder import ModelFolder
+from engines.model_folder import ModelFolder, write_manifest
+from engines.sampling import SamplingParams
 
 
 @pytest.fixture
@@ -31,6 +32,17 @@ def test_a_folder_tells_its_model(folder: Path) -> None:
     assert read.graphs[:2] == ("hubert", "quantize")
     assert set(read.files) == {path.name for path in folder.iterdir()} - {"model.json"}
     read.check_hashes()
+    assert read.sampling == SamplingParams()
+
+
+def test_a_manifest_may_say_how_its_model_sounds_best(folder: Path) -> None:
+    named = {"temperature": 0.6, "repetition_penalty": 1, "top_k": 5}
+    (folder / "model.json").write_text(json.dumps({**manifest(folder), "sampling": named}))
+    read = ModelFolder.read(folder)
+    assert read.sampling == SamplingParams(top_k=5, temperature=0.6, repetition_penalty=1)
+    (folder / "model.json").unlink()
+    write_manifest(folder, read.model, read.precision, read.graphs, read.sampling)
+    assert manifest(folder)["sampling"] == named
 
 
 def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
@@ -47,6 +59,11 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
         ({"graphs": ["t2s_encode"]}, r"files does not list t2s_encode\.onnx"),
         ({"files": {"/x": {"size": 1, "sha256": ""}}}, "'/x' is not the name of a file"),
         ({"files": 3}, "cannot be read"),
+        ({"sampling": {"seed": 3}}, "sampling: 'seed' is none of"),
+        ({"sampling": {"temperature": "0.6"}}, r"sampling\.temperature must be a number"),
+        ({"sampling": {"top_k": 1.5}}, r"sampling\.top_k must be a number"),
+        ({"sampling": {"top_p": True}}, r"sampling\.top_p must be a number"),
+        ({"sampling": {"temperature": -1}}, "temperature must be 0 or more"),
         ({"model": {"version": 2}}, r"model\.version must be str"),
     ],
 )

@@ -69,6 +69,44 @@ async def test_the_model_in_the_package_speaks_without_pytorch(
     assert (status, rung, model) == (200, "onnxruntime", "demo")
 
 
+@pytest.mark.parametrize("door", ["/v1/audio/speech", "/tts"])
+async def test_a_request_that_does_not_say_how_gets_what_suits_the_model(
+    house: StartHouse,  # noqa: F811
+    shipped: Path,
+    door: str,
+) -> None:
+    home = await house()
+    _, job = await home.ask("POST", "/v1/models", json={"source": "box"})
+    await home.ended(job)
+    (listed,) = (await home.listed()).values()
+    suits = {"temperature": 0.6, "repetition_penalty": 1.0}
+    assert listed["sampling"] == {"top_k": 15, "top_p": 1.0, **suits}
+    await eventually(lambda: home.fleet.state("demo")[0] == "ready")
+    fields: dict[str, object] = {
+        "/v1/audio/speech": {
+            "input": "Dinner is ready.",
+            "voice": "demo",
+            "response_format": "pcm",
+            "seed": 0,
+        },
+        "/tts": {
+            "text": "Dinner is ready.",
+            "text_lang": "en",
+            "ref_audio_path": "demo.wav",
+            "prompt_lang": "en",
+            "media_type": "raw",
+            "seed": 0,
+        },
+    }[door]
+    heard = []
+    for how in ({}, suits, {"temperature": 1.0, "repetition_penalty": 1.35}):
+        async with home.session.post(home.url + door, json={**fields, **how}) as answer:
+            assert answer.headers["X-Speech-Rung"] == "onnxruntime", await answer.text()
+            heard.append(await answer.read())
+    assert heard[0] == heard[1]
+    assert heard[0] != heard[2]
+
+
 async def test_a_second_time_keeps_the_voice(house: StartHouse, shipped: Path) -> None:  # noqa: F811
     home = await house()
     for wanted in ("demo", "demo-2"):
