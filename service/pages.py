@@ -9,7 +9,7 @@ from aiohttp import web
 
 from service.errors import ServiceError
 
-# Names that no stranger can register: RFC 6761, 6762 and 8375, ".internal", and those that routers use.
+# Names that no stranger can register: RFC 6761, 6762, 8375, and what routers use.
 _AT_HOME = (
     *(".local", ".localhost", ".lan", ".home", ".home.arpa", ".internal", ".localdomain"),
     *(".intranet", ".private", ".fritz.box"),
