@@ -138,7 +138,7 @@ class TensorRT:
             return self._compile(
                 logger, graph, profile, precision, architectures, timings, progress
             )
-        except (RuntimeError, TypeError, AttributeError, MemoryError) as error:
+        except (RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
             raise ConvertError(_brief([*logger.errors, str(error)])) from error
 
     def _compile(

@@ -1,14 +1,15 @@
 """A model by TensorRT, against what PyTorch said: `tensorrt_measure.py ROOT MODEL --json FILE`.
 
 Checks and columns come in the order of their worth and stop at --seconds; each figure is printed
-and written when it is known, and a part that fails is a figure too. `--stand-in` computes the
-engines by ONNX Runtime in the host's memory: so the script itself can be tried without a card.
+and written when it is known, and a part that fails is a figure too. Nothing is built here: what
+needs an engine that is missing says which.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,15 +19,23 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+if os.environ.get("STAND_IN"):
+    import tensorrt_stand_in  # noqa: F401  # before anything asks for a card
+
 from tensorrt_job import GREEDY_SLOTS, SPOKEN, greedy_tokens, sentence, utterance_of
 
+from engines.backends.cuda_device import architecture
 from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
 from engines.backends.tensorrt_backend import TensorRTBackend
+from engines.backends.tensorrt_module import find_tensorrt
 from engines.bench import Figures, measure
 from engines.bert_features import BertFeatures
+from engines.build import ENGINES, engine_key, speaking
 from engines.calibrate import spectral_distance
 from engines.decoders import Streaming, VitsDecoder
+from engines.engine_store import EngineStore
 from engines.errors import DeviceError, OutOfMemoryError
+from engines.model_folder import ModelFolder
 from engines.prompt import VoicePrompt
 from engines.sampling import SamplingParams
 from engines.semantic import open_decoder
@@ -35,6 +44,9 @@ from engines.text.types import PhonemizedText, Run
 from engines.token_drift import compare_logits, record_logits
 
 STARTED = time.monotonic()
+PRODUCT = "TensorRT FP16, our kernels"
+PARTS = ("fp32", "table", "fp16", "drawn", "first_audio", "endurance")
+"""Of a measurement, in the order of their worth; `product` and `lose` are asked for by name."""
 ROWS = {
     "first_audio_ms": "first audio (25 tokens), ms",
     "prefill_ms": "prefill, ms",
@@ -90,20 +102,31 @@ class Measurement:
         self.given, self.report = given, report
 
     def backend(self, precision: Any, kernels: bool = True) -> TensorRTBackend:
-        """TensorRT, or what stands in for it."""
-        folder = self.kernels if kernels else self.kernels / "none"
-        if not self.given.stand_in:
-            return TensorRTBackend(self.model, precision, kernels=folder)
-        from tests.engines.backends.card import Bindings, Paper, PyCuda
+        """TensorRT, with nothing left to the CPU.
 
-        bindings, cuda = Bindings(), PyCuda()
-        cuda.capacity = 1 << 34
-        paper = self.given.root / "paper"
-        return TensorRTBackend(
-            self.model, precision, paper, folder, Paper(bindings), (cuda, bindings)
-        )
+        Raises:
+            LookupError: an engine is missing.
+        """
+        folder = ModelFolder.read(self.model)
+        found, store = find_tensorrt(), EngineStore(self.model / ENGINES)
+        for name in speaking(folder):
+            spared = kernels and name == "t2s_decode"
+            if not spared and not store.holds(
+                engine_key(folder, name, precision, found), [architecture()]
+            ):
+                raise LookupError(f"there is no engine of {name} in {precision}")
+        drawing = self.kernels if kernels else self.kernels / "none"
+        return TensorRTBackend(self.model, precision, kernels=drawing, build_missing=False)
 
-    def equal(self, precision: str) -> None:
+    def fp32(self) -> None:
+        """Single precision against PyTorch."""
+        self._equal("fp32")
+
+    def fp16(self) -> None:
+        """Half precision against PyTorch."""
+        self._equal("fp16")
+
+    def _equal(self, precision: str) -> None:
         """Tokens and sounds against PyTorch's, by engines alone."""
         backend = self.backend(precision, kernels=False)
         note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
@@ -125,7 +148,7 @@ class Measurement:
         self._compare(f"{precision}: greedy sentences identical", tokens)
         backend.close()
 
-    def kernels_equal(self) -> None:
+    def drawn(self) -> None:
         """The same for tokens drawn by our kernels."""
         backend = self.backend("fp16")
         decoder = open_decoder(backend, GREEDY_SLOTS)
@@ -140,25 +163,33 @@ class Measurement:
         self.report.note(name, f"{same.sum()} of {len(same)}")
         self.report.note(f"{name}, share before a first difference", float(before))
 
+    def product(self) -> None:
+        """The column of what a user runs, alone."""
+        self._table({PRODUCT: lambda: self.backend("fp16")})
+
     def table(self) -> None:
         """Columns in turns, beside PyTorch's own of the same minutes on the same card."""
-        columns: dict[str, Any] = {
-            "ONNX Runtime CPU": lambda: OnnxRuntimeBackend(self.model, self.given.threads),
-            "TensorRT FP32": lambda: self.backend("fp32"),
+        columns: dict[str, Callable[[], Any]] = {
+            PRODUCT: lambda: self.backend("fp16"),
+            "TensorRT FP32": lambda: self.backend("fp32", kernels=False),
             "TensorRT FP16, engines alone": lambda: self.backend("fp16", kernels=False),
-            "TensorRT FP16, our kernels": lambda: self.backend("fp16"),
+            "ONNX Runtime CPU": lambda: OnnxRuntimeBackend(self.model, self.given.threads),
         }
+        self._table(columns)
+
+    def _table(self, columns: dict[str, Callable[[], Any]]) -> None:
         found = [self.torch]
         # The card's memory is of one column at a time.
         for name, make in columns.items():
-            backend = make()
-            runs = self.given.runs if name.startswith("TensorRT") else 2
-            found += measure({name: backend}, runs)
-            backend.close()
-            self.report.note(name, json.dumps(found[-1].summary()))
-        print(_markdown(self.given.model, found), flush=True)
-        self.report.figures["table"] = {each.name: each.summary() for each in found}
+            self.report.part(name, lambda: self._column(name, make, found))  # noqa: B023
         self.report.note("markdown", _markdown(self.given.model, found))
+
+    def _column(self, name: str, make: Callable[[], Any], found: list[Figures]) -> None:
+        backend = make()
+        found += measure({name: backend}, self.given.runs if name.startswith("TensorRT") else 2)
+        backend.close()
+        self.report.figures["table"] = {each.name: each.summary() for each in found}
+        self.report.note(name, json.dumps(found[-1].summary()))
 
     def first_audio(self) -> None:
         """Wall clock to the first 25 tokens' sound, and to a stream's short first piece."""
@@ -190,6 +221,9 @@ class Measurement:
             if number % max(self.given.sentences // 10, 1) == 0:
                 marks.append((number, _resident(), backend.device.used / 2**20))
             self._first(speaker, number, Streaming(eager=True), to_the_end=True)
+            if time.monotonic() - STARTED > self.report.seconds:
+                marks.append((number, _resident(), backend.device.used / 2**20))
+                break
         self.report.note("soak: sentences, process MiB, card MiB", marks)
         try:
             backend.device.allocate(1 << 45)
@@ -267,22 +301,14 @@ def main() -> int:
     parser.add_argument("model")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--sentences", type=int, default=2000)
-    parser.add_argument("--stand-in", action="store_true")
-    parser.add_argument("--lose", action="store_true", help="lose the card, and nothing else")
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=[*PARTS, "product", "lose"])
     given = parser.parse_args()
     measurement = Measurement(given, report := Report(given.json, given.seconds))
-    if given.lose:
-        report.part("a lost card", measurement.lose)
-        return 0
-    report.part("fp32", lambda: measurement.equal("fp32"))
-    report.part("table", measurement.table)
-    report.part("fp16", lambda: measurement.equal("fp16"))
-    report.part("kernels", measurement.kernels_equal)
-    report.part("first audio", measurement.first_audio)
-    report.part("endurance", measurement.endurance)
+    for name in given.parts:
+        report.part(name, getattr(measurement, name))
     return 0
 
 

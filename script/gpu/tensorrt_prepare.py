@@ -21,7 +21,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from tensorrt_job import GREEDY_SLOTS, SPOKEN, greedy_tokens, utterance_of, voice_of
 
-MODELS = ("v2", "v2ProPlus")
+FULL = {"v2": ("full_s1", "full_s2_v2"), "v2ProPlus": ("full_s1", "full_s2_v2ProPlus")}
+TINY = {"v2": ("s1_pipe", "s2_v2"), "v2ProPlus": ("s1_pipe", "s2_v2Pro")}
+"""Model → its two checkpoints by the recipe of `tests/golden`."""
 
 
 def convert_one(root: Path, version: str, t2s: str, sovits: str) -> None:
@@ -53,8 +55,7 @@ def reference(root: Path, version: str, device: str, runs: int, tiny: bool) -> N
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     folder = Folder(root / "src/tests/golden", root / "checkpoints")
-    names = ("s1_pipe", "s2_v2") if tiny else ("full_s1", f"full_s2_{version}")
-    t2s, sovits = (folder.checkpoint(name) for name in names)
+    t2s, sovits = (folder.checkpoint(name) for name in (TINY if tiny else FULL)[version])
     backend = TorchBackend(
         CheckpointFiles(t2s, sovits, root / "checkpoints" / f"models-{version}"), device
     )
@@ -79,30 +80,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--runs", type=int, default=9)
-    parser.add_argument("--tiny", action="store_true", help="a trial: v2 with tiny networks")
+    parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--tiny", action="store_true", help="a trial: tiny networks")
     given = parser.parse_args()
     from engines.golden import Folder
 
     folder = Folder(given.root / "src/tests/golden", given.root / "checkpoints")
-    shared = ["hubert_pipe", "sv_tiny", "s1_pipe", "s2_v2"]
-    jobs = [(given.root, "tiny", "s1_pipe", "s2_v2")]
-    if given.tiny:
-        jobs.append((given.root, "v2", "s1_pipe", "s2_v2"))
-    else:
-        shared.append("full_s1")
-        jobs += [(given.root, name, "full_s1", f"full_s2_{name}") for name in MODELS]
+    models = TINY if given.tiny else FULL
+    jobs = [(given.root, "tiny", *TINY["v2"])]
+    jobs += [(given.root, name, *checkpoints) for name, checkpoints in models.items()]
     (given.root / "models").mkdir(exist_ok=True)
-    for name in shared:
+    # What several processes read is written before they begin.
+    for name in ("hubert_pipe", "sv_tiny", *TINY["v2"], models["v2"][0]):
         folder.checkpoint(name)
     processes = [get_context("spawn").Process(target=convert_one, args=job) for job in jobs]
     for process in processes:
         process.start()
-    for process in processes:
+    # The first model's figures are wanted before the second is converted.
+    for (_, name, _, _), process in zip(jobs, processes, strict=True):
         process.join()
-    for name in ("v2",) if given.tiny else MODELS:
-        reference(given.root, name, given.device, given.runs, given.tiny)
-    (given.root / "prepared").touch()
+        if process.exitcode:
+            print(f"FAILED: {name} was not converted", flush=True)
+            continue
+        if name != "tiny":
+            reference(given.root, name, given.device, given.runs, given.tiny)
+            (given.root / f"prepared-{name}").touch()
+    print("OK: prepared", flush=True)
     return 0
 
 
