@@ -50,7 +50,7 @@ RUN if [ -n "$TENSORRT" ]; then pip install --no-cache-dir --require-hashes --no
 COPY engines/backends/kernels /build/kernels
 RUN PATH=$CUDA_ROOT/bin:$PATH python -c "import sys; sys.path.insert(0, '/build/kernels'); import compiling; from pathlib import Path; compiling.compile_kernels(Path('/opt/kernels'))"
 
-# Our own code, apart from the packages: an update downloads a few megabytes.
+# Our own code, apart from the packages and from the demo model: an update downloads a few megabytes.
 FROM packages AS code
 COPY pyproject.toml README.md LICENSE NOTICE /build/
 COPY requirements/convert.txt /app/requirements/
@@ -58,6 +58,7 @@ COPY engines /build/engines
 COPY service /build/service
 ARG BUILD_VERSION=
 RUN if [ -n "$BUILD_VERSION" ]; then sed -i "s/^version = .*/version = \"$BUILD_VERSION\"/" /build/pyproject.toml; fi \
+    && rm -r /build/service/demo \
     && pip install --no-cache-dir --no-build-isolation --no-deps --target /app /build
 
 FROM base AS runtime
@@ -80,6 +81,7 @@ ENTRYPOINT ["python", "-m", "service.container"]
 FROM runtime AS gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=gpu-packages /opt/venv /opt/venv
+COPY service/demo /app/service/demo
 COPY --from=code /app /app
 COPY --from=gpu-packages /opt/kernels /app/engines/backends/kernels/compiled
 ARG BUILD_VERSION=
@@ -89,6 +91,7 @@ LABEL org.opencontainers.image.title="Family voices (GPU)" \
 
 FROM runtime AS cpu
 COPY --from=cpu-packages /opt/venv /opt/venv
+COPY service/demo /app/service/demo
 COPY --from=code /app /app
 ARG BUILD_VERSION=
 ARG BUILD_ARCH=amd64

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from service.errors import Handler, Unauthorized
-from service.voice_forms import refuse_foreign_page
+from service.pages import refuse_foreign_name, refuse_foreign_page
 
 OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json")
 OPEN_FOLDERS = ("/web/", "/clips/")  # a clip's name is a secret of its own
@@ -47,15 +47,17 @@ def required_token(host: str, token: str, *, allow_anonymous: bool, data: Path) 
     return made
 
 
-def token_check(token: str, *, ingress: bool = False) -> Middleware:
+def token_check(token: str, *, ingress: bool = False, base_url: str = "") -> Middleware:
     """A middleware that lets through who sends the token, and everybody to page and health.
 
     Where no token is asked for, a page from anywhere could make its reader's browser speak in the
-    voices of this house: what asks for speech from another site's page is refused there.
+    voices of this house: what asks for speech from another site's page is refused there, and so
+    is all that a browser asks under a name that is not the house's.
 
     Args:
         token: what clients must send; empty lets everybody through but other sites' pages.
         ingress: whether Supervisor is there, whose ingress has asked its users already.
+        base_url: the address that the user wrote for this service; its name is the house's.
     """
     expected = token.encode()
 
@@ -67,8 +69,10 @@ def token_check(token: str, *, ingress: bool = False) -> Middleware:
             right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
             if scheme.lower() != "bearer" or not right:
                 raise Unauthorized("send the service's token as Authorization: Bearer TOKEN")
-        elif not expected and (request.method not in _LOOKS or "Upgrade" in request.headers):
-            refuse_foreign_page(request)
+        elif not expected and not public:
+            refuse_foreign_name(request, base_url)
+            if request.method not in _LOOKS or "Upgrade" in request.headers:
+                refuse_foreign_page(request)
         return await handler(request)
 
     return authorize

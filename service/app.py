@@ -161,6 +161,7 @@ def create_app(
         sample_rate=settings.sample_rate,
         token=token,
         ingress=bool(supervisor),
+        base_url=settings.base_url,
         transcripts=Transcripts(settings.stt_url) if settings.stt_url else None,
     )
     app = api.application()

@@ -44,6 +44,7 @@ class HttpApi:
         sample_rate: rate in Hz of audio whose request names none.
         token: what clients must send as bearer token; empty for no check.
         ingress: whether Home Assistant's Supervisor may pass on requests without the token.
+        base_url: the address that the user wrote for this service.
         transcripts: suggests what a recording says, None where nobody can.
     """
 
@@ -62,6 +63,7 @@ class HttpApi:
         sample_rate: int,
         token: str,
         ingress: bool = False,
+        base_url: str = "",
         transcripts: Transcripts | None = None,
     ) -> None:
         self._speech = speech
@@ -76,6 +78,7 @@ class HttpApi:
         self._recent = recent
         self._token = token
         self._ingress = ingress
+        self._base_url = base_url
         self._transcripts = transcripts
 
     def application(self) -> web.Application:
@@ -88,7 +91,7 @@ class HttpApi:
             middlewares=[
                 trace_requests,
                 errors_as_json,
-                token_check(self._token, ingress=self._ingress),
+                token_check(self._token, ingress=self._ingress, base_url=self._base_url),
             ],
             client_max_size=MAX_BODY,
         )

@@ -19,8 +19,8 @@ from service.model_fleet import ModelFleet
 from service.model_jobs import ModelJobs, check_precision
 from service.model_traffic import MOST_WEIGHT, STICKY, weight
 from service.model_uploads import receive
+from service.pages import refuse_foreign_page
 from service.requests import check, read_json
-from service.voice_forms import refuse_foreign_page
 
 _LIMITS: dict[str, Any] = {
     "source": ["box", "folder", "hub"],

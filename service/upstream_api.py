@@ -19,6 +19,7 @@ from service.errors import Busy, ServiceError, VoiceNotFound
 from service.formats import Encoder, Format
 from service.http_audio import answer_headers, stream_answer
 from service.installed_model import InstalledModel
+from service.pages import refuse_foreign_page
 from service.requests import encoded, read_json
 from service.speech import Speech
 from service.speech_request import SpeechRequest
@@ -30,7 +31,6 @@ from service.upstream_fields import (
     reference_names,
 )
 from service.voice import folded
-from service.voice_forms import refuse_foreign_page
 from service.voices import VoiceStore
 
 _FORMATS = {

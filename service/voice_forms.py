@@ -5,14 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import voluptuous as vol
-from aiohttp import web
 
 from engines.text.segment import LANGUAGES
 from service.enrolment import Words
-from service.errors import ServiceError
 from service.rules import stands_for
 from service.voice import folded
 from service.voice_folder import LONGEST_NAME, LONGEST_STYLE, LONGEST_TRANSCRIPT
@@ -25,33 +22,6 @@ LIMITS: dict[str, Any] = {
     "consent_name": LONGEST_PERSON,
     "consent": True,
 }
-
-
-class ForeignPage(ServiceError):
-    """A browser asks on behalf of another site's page."""
-
-    code = "foreign_page"
-    status = 403
-
-
-def refuse_foreign_page(request: web.Request) -> None:
-    """Refuse what another site's page made a browser send.
-
-    Forms need no CORS permission, so a page from anywhere could post one to a service on the
-    reader's own machine, where no token is asked for.
-
-    Raises:
-        ForeignPage: the browser says so, or names a page on another host.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is None:
-        origin = request.headers.get("Origin")
-        hosts = {request.host, request.headers.get("X-Forwarded-Host", request.host)}
-        foreign = origin is not None and urlsplit(origin).netloc not in hosts
-    else:
-        foreign = site not in ("same-origin", "none")
-    if foreign:
-        raise ForeignPage("another site's page asks for this; use the service's own")
 
 
 def line(longest: int) -> Callable[[object], str]:

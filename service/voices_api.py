@@ -12,6 +12,7 @@ from aiohttp import web
 from service.enrolment import Enrolment, RateLimit, consent_of
 from service.errors import BadRequest
 from service.models import ModelStore
+from service.pages import refuse_foreign_page
 from service.recording_checks import Verdict, judge_words
 from service.requests import check, read_json
 from service.transcripts import Transcripts
@@ -25,7 +26,6 @@ from service.voice_forms import (
     LIMITS,
     RERECORD,
     STYLE,
-    refuse_foreign_page,
     words_of,
 )
 from service.voices import VoiceStore

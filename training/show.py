@@ -88,7 +88,8 @@ def main() -> None:
 
 
 def chosen(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that are shown: every sentence once, every speaker in turn."""
+    """The rows that are shown: every sentence once, every speaker in turn, of those scored."""
+    rows = [row for row in rows if row["heard"]]
     speakers = sorted({row["speaker"] for row in rows})
     texts = list(dict.fromkeys(row["text"] for row in rows))[:SHOWN]
     wanted = {text: speakers[place % len(speakers)] for place, text in enumerate(texts)}

@@ -160,7 +160,9 @@ def sovits_step(
         # Short windows or long, the generator speaks as much.
         pieces = tokens // min(sovits.WINDOWS)
         with _half(args.device):
-            parts = sovits.step(network, judges, draw(tokens), codebook, adversary, pieces, kl_weight)
+            parts = sovits.step(
+                network, judges, draw(tokens), codebook, adversary, pieces, kl_weight
+            )
         if adversary:
             _backward(listener, parts["discriminators"], keep=True)
         _backward(speaker, parts["total"])

@@ -15,9 +15,7 @@ from service.box import Box
 from tests.container.conftest import CONFINED, StartContainer
 from tests.container.podman import PATIENCE, Container
 
-pytestmark = pytest.mark.skipif(
-    not Box().is_there, reason="needs service/demo, which is not shipped yet"
-)
+pytestmark = pytest.mark.skipif(not Box().is_there, reason="needs service/demo")
 
 
 def ask(container: Container, token: str, path: str, body: object = None) -> Any:

@@ -14,7 +14,7 @@ from tests.service.recordings import spoken, wav
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(PROGRAM is None, reason="needs Chromium"),
-    pytest.mark.skipif(not Box().is_there, reason="needs service/demo, which is not shipped yet"),
+    pytest.mark.skipif(not Box().is_there, reason="needs service/demo"),
 ]
 
 LAST_ANSWER = """

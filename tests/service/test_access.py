@@ -107,3 +107,84 @@ async def test_other_sites_cannot_speak_where_no_token_is_asked_for(
     ) as response:
         assert response.status == 200
         await response.read()
+
+
+BROWSERS = (
+    {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"},
+    {"Accept-Language": "en"},
+    {"Sec-Fetch-Site": "same-origin"},
+    {"Referer": "http://evil.example/"},
+    {"Origin": "http://evil.example:9880"},
+)
+
+
+@pytest.mark.parametrize("browser", BROWSERS)
+@pytest.mark.parametrize("name", ["evil.example:9880", "evil.example.", "127.0.0.1.evil.example"])
+async def test_a_strangers_name_that_leads_here_is_refused(
+    start_service: StartService, name: str, browser: dict[str, str]
+) -> None:
+    service = await start_service()
+    for method, path in (("GET", "/v1/voices"), ("POST", "/v1/audio/speech"), ("GET", "/tts")):
+        async with service.session.request(
+            method,
+            service.url + path,
+            json={"input": "Hello."} if method == "POST" else None,
+            headers={"Host": name, **browser},
+        ) as response:
+            code = (await response.json())["error"]["code"]
+            assert (response.status, code) == (403, "foreign_page")
+    assert service.synthesizer.said == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "localhost:9880",
+        "127.0.0.1",
+        "192.168.1.5:9880",
+        "[::1]:9880",
+        "[fe80::1]",
+        "box",
+        "box.local",
+        "box.local.:9880",
+        "Box.Fritz.Box",
+        "box.home.arpa",
+    ],
+)
+async def test_a_browser_may_use_the_names_of_the_house(
+    start_service: StartService, name: str
+) -> None:
+    service = await start_service()
+    for browser in BROWSERS[:3]:
+        headers = {"Host": name, **browser}
+        async with service.session.get(f"{service.url}/v1/voices", headers=headers) as response:
+            assert response.status == 200
+
+
+async def test_a_name_of_ones_own_is_written_as_base_url(start_service: StartService) -> None:
+    headers = {"Host": "voices.example.org", "User-Agent": "Mozilla/5.0"}
+    service = await start_service()
+    async with service.session.get(f"{service.url}/v1/voices", headers=headers) as response:
+        message = (await response.json())["error"]["message"]
+        assert "voices.example.org" in message
+        assert "base_url" in message
+    service = await start_service(base_url="https://voices.example.org/speech")
+    async with service.session.get(f"{service.url}/v1/voices", headers=headers) as response:
+        assert response.status == 200
+
+
+async def test_programs_health_and_those_with_the_token_may_use_any_name(
+    start_service: StartService,
+) -> None:
+    service = await start_service()
+    named = {"Host": "voices.example.org"}
+    async with service.session.get(f"{service.url}/v1/voices", headers=named) as response:
+        assert response.status == 200
+    browser = {**named, **BROWSERS[0]}
+    for path in ("/", "/health"):
+        async with service.session.get(service.url + path, headers=browser) as response:
+            assert response.status == 200
+    service = await start_service(token="s3cret")
+    headers = {**browser, "Authorization": "Bearer s3cret"}
+    async with service.session.get(f"{service.url}/v1/voices", headers=headers) as response:
+        assert response.status == 200

@@ -19,10 +19,11 @@ SCORES = {"wer": 0.2, "dnsmos": 2.5}
 
 @pytest.fixture
 def rows() -> list[dict[str, Any]]:
-    return [
+    scored = [
         {
             "speaker": speaker,
             "file": f"spoken/{speaker}/{number:03d}.wav",
+            "heard": True,
             "text": f"Sentence {number}.",
             "wer_words": 1,
             "words": 2,
@@ -32,6 +33,8 @@ def rows() -> list[dict[str, Any]]:
         for number in range(12)
         for speaker in SPEAKERS
     ]
+    watched = {"speaker": "ann", "file": "spoken/ann/100.wav", "heard": False}
+    return [*scored, {**watched, "text": "Sentence 0."}]
 
 
 @pytest.fixture
@@ -51,6 +54,7 @@ def heard(rows: list[dict[str, Any]], tmp_path: Path) -> Path:
 
 def test_every_sentence_once_and_every_speaker_in_turn(rows: list[dict[str, Any]]) -> None:
     shown = show.chosen(rows)
+    assert all(row["heard"] for row in shown)
     assert [row["text"] for row in shown] == [f"Sentence {number}." for number in range(10)]
     assert [row["speaker"] for row in shown] == ["ann", "bob", "cat"] * 3 + ["ann"]
 
