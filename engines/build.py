@@ -20,6 +20,7 @@ from engines.engine_store import EngineKey, EngineStore
 from engines.errors import ConvertError
 from engines.graphs import Axis, GraphSpec, TensorSpec, graphs
 from engines.half import to_half
+from engines.lean_graphs import lean
 from engines.model_folder import PLAIN_STEP, WEIGHTS, ModelFolder
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
@@ -30,8 +31,8 @@ ENGINES = "engines"
 CALIBRATED = "{}.int8.onnx"
 """Graphs that `calibrate` wrote, in the model's folder; the others are float16 in an int8 build."""
 
-_RECIPE = 1
-"""Changes with `engines.half` or the flags of a build, so that older engines are built anew."""
+_RECIPE = 2
+"""Changes with `engines.half`, `engines.lean_graphs` or the flags of a build, so that older engines are built anew."""
 
 Watch = Callable[[str, int, int], None]
 
@@ -138,6 +139,7 @@ def graph_model(folder: ModelFolder, graph: str, precision: EnginePrecision) -> 
     except Exception as error:
         # protobuf's errors have no base of their own but Exception.
         raise ConvertError(f"{file} cannot be read: {error}; convert the model again") from error
+    lean(model)
     if precision != "fp32":
         to_half(model)
     return model
