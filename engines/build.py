@@ -100,7 +100,7 @@ def build(
         started = time.perf_counter()
         try:
             engine, timings = trt.compile(
-                graph_model(folder, name, precision).SerializeToString(),
+                graph_model(folder, name, precision, trt.strongly_typed).SerializeToString(),
                 profile(graphs(folder.model)[name]),
                 precision,
                 targets,
@@ -122,8 +122,10 @@ def speaking(folder: ModelFolder) -> tuple[str, ...]:
     return tuple(name for name in folder.graphs if table[name].stage == "speak")
 
 
-def graph_model(folder: ModelFolder, graph: str, precision: EnginePrecision) -> Any:
-    """A graph of standard operators in a precision, weights inside.
+def graph_model(
+    folder: ModelFolder, graph: str, precision: EnginePrecision, typed: bool = True
+) -> Any:
+    """A graph of standard operators, weights inside, and in a precision if it is to state types.
 
     Raises:
         ConvertError: a file is missing or damaged; int8 was not calibrated.
@@ -140,7 +142,7 @@ def graph_model(folder: ModelFolder, graph: str, precision: EnginePrecision) -> 
         # protobuf's errors have no base of their own but Exception.
         raise ConvertError(f"{file} cannot be read: {error}; convert the model again") from error
     lean(model)
-    if precision != "fp32":
+    if precision != "fp32" and typed:
         to_half(model)
     return model
 

@@ -121,5 +121,7 @@ def _mrte(mrte: MRTE, content: Tensor, text: Tensor, condition: Tensor, inside: 
         split_heads(cross.conv_v(memory), cross.heads, cross.size),
         attn_mask=inside[:, None, None],
     )
-    out: Tensor = mrte.c_post(cross.conv_o(join_heads(mixed, cross.heads * cross.size)) + x + condition)
+    out: Tensor = mrte.c_post(
+        cross.conv_o(join_heads(mixed, cross.heads * cross.size)) + x + condition
+    )
     return out

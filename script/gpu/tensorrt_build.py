@@ -17,7 +17,7 @@ from engines.build import ENGINES, engine_key
 from engines.engine_store import EngineStore
 from engines.model_folder import ModelFolder
 
-SOUND = ("vits_generate", "vits_encode", "vits_flow")
+SOUND = ("vits_generate", "vits_flow", "vits_encode")
 TOKENS = ("t2s_prefill", "t2s_decode")
 BOTH = ("v2", "v2ProPlus")
 SIDE_BY_SIDE = 12

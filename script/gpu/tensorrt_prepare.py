@@ -93,7 +93,7 @@ def main() -> int:
     jobs += [(given.root, name, *checkpoints) for name, checkpoints in models.items()]
     (given.root / "models").mkdir(exist_ok=True)
     # What several processes read is written before they begin.
-    for name in ("hubert_pipe", "sv_tiny", *TINY["v2"], FULL["v2"][0] if not given.tiny else TINY["v2"][0]):
+    for name in ("hubert_pipe", "sv_tiny", *TINY["v2"], chosen["v2"][0]):
         folder.checkpoint(name)
     processes = [get_context("spawn").Process(target=convert_one, args=job) for job in jobs]
     for process in processes:

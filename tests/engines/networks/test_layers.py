@@ -60,7 +60,9 @@ def test_relative_attention_is_its_definition(length: int) -> None:
                 for j in near:
                     heads[head, :, i] += weights[j] * layer.emb_rel_v[0, j - i + 4]
         expected = layer.conv_o(heads.reshape(1, 8, length))
-        torch.testing.assert_close(layer(x, window(x, layer.heads, layer.WINDOW)), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            layer(x, window(x, layer.heads, layer.WINDOW)), expected, rtol=0, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
