@@ -32,7 +32,7 @@ CALIBRATED = "{}.int8.onnx"
 """Graphs that `calibrate` wrote, in the model's folder; the others are float16 in an int8 build."""
 
 _RECIPE = 2
-"""Changes with `engines.half`, `engines.lean_graphs` or the flags of a build, so that older engines are built anew."""
+"""Changes with `half`, `lean_graphs` or a build's flags, so that older engines are built anew."""
 
 Watch = Callable[[str, int, int], None]
 

@@ -82,8 +82,8 @@ def _separate(graph: Any) -> None:
         gone.add(maker.output[0])
         tables = [numpy_helper.to_array(constants[name]) for name in maker.input[1:]]
         known = [numpy_helper.to_array(constants[name]) for name in node.input[1:]]
-        _, parts = _parts(node, (1, len(tables[0])), known)
-        for part, rows in enumerate(parts):
+        rows_of = _split(node, len(tables[0]), known)
+        for part, rows in enumerate(rows_of):
             names = [f"{name}.{node.output[part]}" for name in maker.input[1:]]
             for name, table in zip(names, tables, strict=True):
                 graph.initializer.append(numpy_helper.from_array(table[rows], name))
@@ -213,20 +213,24 @@ def _parts(node: Any, shape: Shape, known: list[Any]) -> tuple[int, list[Any]] |
     if node.op_type == "Split":
         axis = next((each.i for each in node.attribute if each.name == "axis"), 0)
         size = shape[axis] if axis < len(shape) else None
-        if size is None:
-            return None
-        sizes = known[0] if known else [size // len(node.output)] * len(node.output)
-        return axis, np.split(np.arange(size), np.cumsum(sizes)[:-1])
+        return None if size is None else (axis, _split(node, size, known))
     if len(known) < 3 or len(known[2]) != 1:
         return None
     axis = int(known[2][0])
-    if axis >= len(shape) or shape[axis] is None:
+    size = shape[axis] if axis < len(shape) else None
+    if size is None:
         return None
     first, last = int(known[0][0]), int(known[1][0])
     step = int(known[3][0]) if len(known) > 3 else 1
     # The lowest number stands for "to the very first", which Python spells otherwise.
     end = None if step < 0 and last < -(2**31) + 1 else last
-    return axis, [np.arange(shape[axis])[slice(first, end, step)]]
+    return axis, [np.arange(size)[slice(first, end, step)]]
+
+
+def _split(node: Any, size: int, known: list[Any]) -> list[Any]:
+    """The indices of each part of an axis; equal parts where no sizes are given."""
+    sizes = known[0] if known else [size // len(node.output)] * len(node.output)
+    return np.split(np.arange(size), np.cumsum(sizes)[:-1])
 
 
 def _fix_views(graph: Any, shapes: dict[str, Shape]) -> None:

@@ -331,7 +331,8 @@ class Coupling(nn.Module):
 
     def forward(self, z: Tensor, bias: Tensor) -> Tensor:
         """(B, inter, T), (B, 8 · hidden, 1) → (B, inter, T)."""
-        kept, moved = z.split([self.post.out_channels] * 2, dim=1)
+        half = self.post.out_channels
+        kept, moved = torch.split(z, [half, half], dim=1)
         return torch.cat([kept, moved - self.post(self.enc(self.pre(kept), bias))], dim=1)
 
 

@@ -31,12 +31,16 @@ Job = tuple[str, str, str]
 def main(root: Path) -> int:
     """Build what is wanted most first; returns how many engines are missing at the end."""
     # Both models have the same network of tokens: it is built once and shared.
+    first, *others = filter(_asked, BOTH)
+    precisions = ("fp16", "fp32")
     jobs: list[Job] = [
-        ("v2", precision, name) for precision in ("fp16", "fp32") for name in (*SOUND, *TOKENS)
+        (first, precision, name) for precision in precisions for name in (*SOUND, *TOKENS)
     ]
-    jobs += [("v2ProPlus", precision, name) for precision in ("fp16", "fp32") for name in SOUND]
+    jobs += [
+        (name, precision, graph) for name in others for precision in precisions for graph in SOUND
+    ]
     # Our kernels draw the product's tokens; the half-precision step is for comparison alone.
-    jobs.append(jobs.pop(jobs.index(("v2", "fp16", "t2s_decode"))))
+    jobs.append(jobs.pop(jobs.index((first, "fp16", "t2s_decode"))))
     wanted = re.compile(os.environ.get("JOBS", ""))
     jobs = [job for job in jobs if wanted.search(" ".join(job))]
     running: list[tuple[Job, float, subprocess.Popen[str]]] = []
@@ -63,7 +67,7 @@ def main(root: Path) -> int:
                 failed, built = failed + (not right), built + right
                 word, took = "OK" if right else "FAILED", time.monotonic() - since
                 print(f"{word} {' '.join(job):<30} {took:6.1f} s  {' | '.join(said)}", flush=True)
-                if right and job[0] == "v2" and job[2] in TOKENS and _asked(BOTH[1]):
+                if right and job[0] == BOTH[0] and job[2] in TOKENS and _asked(BOTH[1]):
                     unshared.append(job)
         unshared = _share(root, unshared)
         time.sleep(0.5)
