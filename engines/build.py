@@ -20,6 +20,7 @@ from engines.engine_store import EngineKey, EngineStore
 from engines.errors import ConvertError
 from engines.graphs import Axis, GraphSpec, TensorSpec, graphs
 from engines.half import to_half
+from engines.lean_graphs import lean
 from engines.model_folder import PLAIN_STEP, WEIGHTS, ModelFolder
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
@@ -30,8 +31,8 @@ ENGINES = "engines"
 CALIBRATED = "{}.int8.onnx"
 """Graphs that `calibrate` wrote, in the model's folder; the others are float16 in an int8 build."""
 
-_RECIPE = 1
-"""Changes with `engines.half` or the flags of a build, so that older engines are built anew."""
+_RECIPE = 2
+"""Changes with `half`, `lean_graphs` or a build's flags, so that older engines are built anew."""
 
 Watch = Callable[[str, int, int], None]
 
@@ -99,7 +100,7 @@ def build(
         started = time.perf_counter()
         try:
             engine, timings = trt.compile(
-                graph_model(folder, name, precision).SerializeToString(),
+                graph_model(folder, name, precision, trt.strongly_typed).SerializeToString(),
                 profile(graphs(folder.model)[name]),
                 precision,
                 targets,
@@ -121,8 +122,10 @@ def speaking(folder: ModelFolder) -> tuple[str, ...]:
     return tuple(name for name in folder.graphs if table[name].stage == "speak")
 
 
-def graph_model(folder: ModelFolder, graph: str, precision: EnginePrecision) -> Any:
-    """A graph of standard operators in a precision, weights inside.
+def graph_model(
+    folder: ModelFolder, graph: str, precision: EnginePrecision, typed: bool = True
+) -> Any:
+    """A graph of standard operators, weights inside, and in a precision if it is to state types.
 
     Raises:
         ConvertError: a file is missing or damaged; int8 was not calibrated.
@@ -138,7 +141,8 @@ def graph_model(folder: ModelFolder, graph: str, precision: EnginePrecision) -> 
     except Exception as error:
         # protobuf's errors have no base of their own but Exception.
         raise ConvertError(f"{file} cannot be read: {error}; convert the model again") from error
-    if precision != "fp32":
+    lean(model)
+    if precision != "fp32" and typed:
         to_half(model)
     return model
 

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from engines.networks.layers import (
     Encoder,
     RelativeAttention,
-    diagonals_to_square,
     join_heads,
     split_heads,
-    square_to_diagonals,
+    window,
 )
 from engines.networks.vits import MRTE, Flow, TextEncoder
 
@@ -101,14 +100,15 @@ def _masked(encoder: Encoder, x: Tensor, inside: Tensor) -> Tensor:
 
 
 def _attention(attention: RelativeAttention, x: Tensor, inside: Tensor) -> Tensor:
-    query = split_heads(attention.conv_q(x), attention.heads) * attention.scale
-    key = split_heads(attention.conv_k(x), attention.heads)
-    value = split_heads(attention.conv_v(x), attention.heads)
-    near = query @ attention.emb_rel_k.transpose(1, 2)
-    scores = (query @ key.transpose(2, 3) + diagonals_to_square(near)).float()
+    heads, size = attention.heads, attention.size
+    query = split_heads(attention.conv_q(x), heads, size) * attention.scale
+    key = split_heads(attention.conv_k(x), heads, size)
+    value = split_heads(attention.conv_v(x), heads, size)
+    around = window(x, heads, attention.WINDOW)
+    scores = (query @ key.transpose(2, 3) + attention.near(query, around)).float()
     weights = torch.softmax(scores.masked_fill(~inside[:, None, None], FAR), -1).to(x.dtype)
-    band = square_to_diagonals(weights, attention.emb_rel_v.shape[1])
-    out: Tensor = attention.conv_o(join_heads(weights @ value + band @ attention.emb_rel_v))
+    mixed = weights @ value + attention.around(weights, around)
+    out: Tensor = attention.conv_o(join_heads(mixed, heads * size))
     return out
 
 
@@ -116,10 +116,12 @@ def _mrte(mrte: MRTE, content: Tensor, text: Tensor, condition: Tensor, inside: 
     x, memory = mrte.c_pre(content), mrte.text_pre(text)
     cross = mrte.cross_attention
     mixed = F.scaled_dot_product_attention(
-        split_heads(cross.conv_q(x), cross.heads),
-        split_heads(cross.conv_k(memory), cross.heads),
-        split_heads(cross.conv_v(memory), cross.heads),
+        split_heads(cross.conv_q(x), cross.heads, cross.size),
+        split_heads(cross.conv_k(memory), cross.heads, cross.size),
+        split_heads(cross.conv_v(memory), cross.heads, cross.size),
         attn_mask=inside[:, None, None],
     )
-    out: Tensor = mrte.c_post(cross.conv_o(join_heads(mixed)) + x + condition)
+    out: Tensor = mrte.c_post(
+        cross.conv_o(join_heads(mixed, cross.heads * cross.size)) + x + condition
+    )
     return out

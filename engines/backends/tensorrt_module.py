@@ -25,7 +25,9 @@ Progress: TypeAlias = "Callable[[int, int], None]"
 FLAVOURS = {"tensorrt": "trt", "tensorrt_rtx": "rtx", "tensorrt_rtx_bindings": "rtx"}
 """Module → how its engines are labelled; the third is the second under the name of its wheel."""
 _ARCHITECTURE = re.compile(r"(?:sm_?)?(\d{1,2})\.?(\d)", re.IGNORECASE)
-_CAREFUL = ("SOFTMAX", "NORMALIZATION", "REDUCE", "UNARY", "MATRIX_MULTIPLY", "CONVOLUTION")
+_CAREFUL = ("SOFTMAX", "NORMALIZATION", "REDUCE", "UNARY")
+_PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION")
+_VIEWS = ("SHUFFLE", "CAST", "IDENTITY")
 
 
 def find_tensorrt() -> TensorRT:
@@ -81,6 +83,11 @@ class TensorRT:
         return f"{FLAVOURS[self.flavour]}{self.module.__version__}"
 
     @property
+    def strongly_typed(self) -> bool:
+        """Whether a graph states its types; else a flag allows float16 and layers are pinned."""
+        return hasattr(self.module.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+
+    @property
     def ahead_of_time(self) -> bool:
         """Whether it builds for GPUs that this machine has not."""
         return hasattr(self.module, "ComputeCapability")
@@ -120,7 +127,8 @@ class TensorRT:
         """Build one engine.
 
         Args:
-            graph: an ONNX model, weights inside; it states all types.
+            graph: an ONNX model, weights inside; it states all types, but where these are not
+                asked for (`strongly_typed`).
             profile: of every input with a free axis.
             precision: fp32, fp16 or int8; only releases that are not strongly typed look at it.
             architectures: such as sm86; none means the GPU of this machine.
@@ -153,7 +161,7 @@ class TensorRT:
     ) -> tuple[bytes, bytes]:
         trt = self.module
         builder = trt.Builder(logger)
-        typed = hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
+        typed = self.strongly_typed
         kind = "STRONGLY_TYPED" if typed else "EXPLICIT_BATCH"
         network = builder.create_network(1 << int(getattr(trt.NetworkDefinitionCreationFlag, kind)))
         parser = trt.OnnxParser(network, logger)
@@ -216,11 +224,67 @@ def _allow_half(trt: Any, config: Any, network: Any, precision: str) -> None:
     if precision == "int8":
         config.set_flag(trt.BuilderFlag.INT8)
     config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
-    careful = {getattr(trt.LayerType, name, None) for name in _CAREFUL}
-    for index in range(network.num_layers):
-        layer = network.get_layer(index)
-        if layer.type in careful and layer.get_output(0).dtype == trt.float32:
-            layer.precision = trt.float32
+    # Every layer is timed in both types: SoVITS's generator took eight minutes at the usual level.
+    config.builder_optimization_level = 2
+    for layer in careful_layers(trt, network):
+        layer.precision = trt.float32
+
+
+def careful_layers(trt: Any, network: Any) -> list[Any]:
+    """Layers that `engines.half` keeps in float32, found by what they are.
+
+    Such releases call every float of a parsed network float32, whatever its graph states: a product
+    is told by its weights, and the last one before an output by its place.
+    """
+    careful, products, views = (
+        {getattr(trt.LayerType, name, None) for name in names}
+        for names in (_CAREFUL, _PRODUCTS, _VIEWS)
+    )
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    makers = {layer.get_output(n).name: layer for layer in layers for n in range(layer.num_outputs)}
+
+    def of_weights(layer: Any) -> bool:
+        if layer.type != trt.LayerType.MATRIX_MULTIPLY:
+            return True  # a convolution
+        return any(_is_weight(trt, layer.get_input(n), makers, views) for n in (0, 1))
+
+    last = _before(network, makers, products)
+    return [
+        layer
+        for layer in layers
+        if layer.num_outputs
+        and layer.get_output(0).dtype in (trt.float32, trt.float16)
+        and (
+            layer.type in careful
+            or (layer.type in products and (layer.name in last or not of_weights(layer)))
+        )
+    ]
+
+
+def _is_weight(trt: Any, tensor: Any, makers: Mapping[str, Any], views: set[Any]) -> bool:
+    maker = makers.get(tensor.name)
+    while maker is not None and maker.type in views:
+        maker = makers.get(maker.get_input(0).name)
+    return maker is not None and maker.type == trt.LayerType.CONSTANT
+
+
+def _before(network: Any, makers: Mapping[str, Any], products: set[Any]) -> set[str]:
+    """Names of the products that an output is made of without another product between."""
+    outputs = (network.get_output(index).name for index in range(network.num_outputs))
+    waiting = [name for name in outputs if not name.endswith(("keys", "values"))]
+    found, seen = set(), set()
+    while waiting:
+        name = waiting.pop()
+        maker = makers.get(name)
+        if maker is None or name in seen:
+            continue
+        seen.add(name)
+        if maker.type in products:
+            found.add(maker.name)
+        else:
+            given = (maker.get_input(index) for index in range(maker.num_inputs))
+            waiting += [tensor.name for tensor in given if tensor is not None]
+    return found
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:

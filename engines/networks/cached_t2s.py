@@ -9,6 +9,7 @@ bound to the same memory, and reads only the places that are filled.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx import symbolic_helper, symbolic_opset9
 
-from engines.networks.t2s import T2S
+from engines.networks.t2s import T2S, SelfAttention, prefill_visible
 
 _INT32 = 6  # ONNX's number of the type
 
@@ -90,6 +91,22 @@ class CachedStep(nn.Module):
         return (network.ar_predict_layer(x[:, -1]), *keys, *values)
 
 
+def attend(
+    attention: SelfAttention, query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor
+) -> Tensor:
+    """`SelfAttention.attend` spelled out, with a mask of numbers (see `_hidden`).
+
+    PyTorch's own operator is exported with its scale worked out from shapes, in every layer.
+    """
+    scores = (query * attention.size**-0.5) @ keys.transpose(2, 3) + hidden
+    return attention.join(torch.softmax(scores, dim=-1) @ values)
+
+
+def _hidden(visible: Tensor) -> Tensor:
+    """0 where the row may look and -inf elsewhere."""
+    return torch.where(visible, 0.0, -math.inf)
+
+
 class PlainPrefill(nn.Module):
     """`T2S.prefill`, whose new keys and values somebody else puts into the cache."""
 
@@ -101,7 +118,16 @@ class PlainPrefill(nn.Module):
         self, phones: Tensor, bert: Tensor, prompt: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `T2S.prefill`."""
-        return self.t2s.prefill(phones, bert, prompt)
+        network = self.t2s
+        x = network.embed(phones, bert, prompt)
+        hidden = _hidden(prefill_visible(phones.shape[1], prompt.shape[1], x.device)[None, None])
+        keys, values = [], []
+        for block in network.h:
+            query, key, value = block.self_attn.project(x)
+            x = block.finish(x, attend(block.self_attn, query, key, value, hidden))
+            keys.append(key)
+            values.append(value)
+        return network.ar_predict_layer(x[:, -1]), torch.stack(keys), torch.stack(values)
 
 
 class PlainStep(nn.Module):
@@ -118,13 +144,13 @@ class PlainStep(nn.Module):
         network = self.t2s
         x = network.ar_audio_position.at(network.ar_audio_embedding(token[:, None]), position)
         places = torch.arange(keys.shape[3])
-        visible = (places <= length[:, None])[:, None, None]
+        hidden = _hidden((places <= length[:, None])[:, None, None])
         here = (places == length[:, None])[:, None, :, None]
         new_keys, new_values = [], []
         for layer, block in enumerate(network.h):
             query, key, value = block.self_attn.project(x)
             new_keys.append(torch.where(here, key, keys[layer]))
             new_values.append(torch.where(here, value, values[layer]))
-            attended = block.self_attn.attend(query, new_keys[-1], new_values[-1], visible)
+            attended = attend(block.self_attn, query, new_keys[-1], new_values[-1], hidden)
             x = block.finish(x, attended)
         return network.ar_predict_layer(x[:, -1]), torch.stack(new_keys), torch.stack(new_values)

@@ -143,7 +143,8 @@ class EncodeGraph(nn.Module):
     def forward(self, codes: Tensor, phones: Tensor, text_style: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         latent = self.vits.latent(codes, phones, text_style)
-        mean, log_deviation = self.vits.enc_p.proj(latent).chunk(2, dim=1)
+        project = self.vits.enc_p.proj
+        mean, log_deviation = project(latent).split([project.out_channels // 2] * 2, dim=1)
         return mean, log_deviation
 
 

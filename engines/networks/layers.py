@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -85,36 +85,47 @@ class ChannelNorm(nn.Module):
         return rows.transpose(1, 2)
 
 
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, C, T) → (B, heads, T, C/heads)."""
-    batch, channels, length = x.shape
-    return x.reshape(batch, heads, channels // heads, length).transpose(2, 3)
+def split_heads(x: Tensor, heads: int, size: int) -> Tensor:
+    """(B, heads·size, T) → (B, heads, T, size)."""
+    # Sizes are given, not worked out from `x`: an export would work them out at every run.
+    return x.reshape(x.shape[0], heads, size, x.shape[2]).transpose(2, 3)
 
 
-def join_heads(x: Tensor) -> Tensor:
-    """(B, heads, T, D) → (B, heads·D, T)."""
-    batch, heads, length, width = x.shape
-    return x.transpose(2, 3).reshape(batch, heads * width, length)
+def join_heads(x: Tensor, channels: int) -> Tensor:
+    """(B, heads, T, D) → (B, channels = heads·D, T)."""
+    return x.transpose(2, 3).reshape(x.shape[0], channels, x.shape[2])
 
 
-def diagonals_to_square(band: Tensor) -> Tensor:
-    """Spread each row's window over the columns around the diagonal.
+class Window(NamedTuple):
+    """Which of a window's places each pair of T frames meets; the same for every layer.
 
-    (…, T, 2w+1) → (…, T, T) with `out[i, j] = band[i, j-i+w]` inside the window and 0 outside. Only
-    pads and reshapes, so it exports with a dynamic T (the "skewing" of Huang et al. 2018).
+    Attributes:
+        place: (B, heads, T, T), the place of frame j in the window around frame i; the one past
+            the last where j lies outside.
+        frame: (B, heads, T, 2w+1), the frame at each place of the window around i, the nearest
+            one where the window leaves the sequence.
+        inside: (B, heads, T, 2w+1), whether it is that very frame.
     """
-    *lead, length, width = band.shape
-    flat = F.pad(band, (0, length)).reshape(*lead, length * (length + width))
-    skewed = flat[..., : length * (length + width - 1)]
-    return skewed.reshape(*lead, length, length + width - 1)[..., width // 2 : width // 2 + length]
+
+    place: Tensor
+    frame: Tensor
+    inside: Tensor
 
 
-def square_to_diagonals(square: Tensor, width: int) -> Tensor:
-    """Inverse of `diagonals_to_square`: (…, T, T) → (…, T, width), 0 where the window leaves it."""
-    *lead, length, _ = square.shape
-    padded = F.pad(square, (width // 2, width // 2))
-    flat = F.pad(padded.reshape(*lead, length * (length + width - 1)), (0, length))
-    return flat.reshape(*lead, length, length + width)[..., :width]
+def window(x: Tensor, heads: int, reach: int) -> Window:
+    """The window of `reach` frames to each side in x (B, C, T).
+
+    Looked up instead of skewed by pads and reshapes (Huang et al. 2018): all that depends on T is
+    worked out once, where a pad in each layer costs TensorRT dozens of steps on the host.
+    """
+    places = torch.arange(2 * reach + 1, device=x.device)
+    frames = torch.arange(x.shape[-1], device=x.device)
+    each = torch.zeros(x.shape[0], heads, 1, 1, dtype=torch.long, device=x.device)
+    apart = frames - frames[:, None] + reach
+    place = torch.where((apart >= 0) & (apart <= 2 * reach), apart, 2 * reach + 1) + each
+    frame = frames[:, None] + places - reach + each
+    nearest = torch.minimum(torch.maximum(frame, frames[:1]), frames[-1:])
+    return Window(place, nearest, frame == nearest)
 
 
 class RelativeAttention(nn.Module):
@@ -124,8 +135,8 @@ class RelativeAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.scale = 1 / math.sqrt(channels // heads)
+        self.heads, self.size = heads, channels // heads
+        self.scale = 1 / math.sqrt(self.size)
         self.conv_q = nn.Conv1d(channels, channels, 1)
         self.conv_k = nn.Conv1d(channels, channels, 1)
         self.conv_v = nn.Conv1d(channels, channels, 1)
@@ -134,16 +145,26 @@ class RelativeAttention(nn.Module):
         self.emb_rel_k = nn.Parameter(torch.zeros(table))
         self.emb_rel_v = nn.Parameter(torch.zeros(table))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, window: Window) -> Tensor:
         """(B, C, T) → (B, C, T)."""
-        q = split_heads(self.conv_q(x), self.heads) * self.scale
-        k = split_heads(self.conv_k(x), self.heads)
-        v = split_heads(self.conv_v(x), self.heads)
-        near = q @ self.emb_rel_k.transpose(1, 2)  # (B, heads, T, 9)
-        weights = torch.softmax(q @ k.transpose(2, 3) + diagonals_to_square(near), dim=-1)
-        band = square_to_diagonals(weights, self.emb_rel_v.shape[1])
-        out: Tensor = self.conv_o(join_heads(weights @ v + band @ self.emb_rel_v))
+        q = split_heads(self.conv_q(x), self.heads, self.size) * self.scale
+        k = split_heads(self.conv_k(x), self.heads, self.size)
+        v = split_heads(self.conv_v(x), self.heads, self.size)
+        weights = torch.softmax(q @ k.transpose(2, 3) + self.near(q, window), dim=-1)
+        mixed = weights @ v + self.around(weights, window)
+        out: Tensor = self.conv_o(join_heads(mixed, self.heads * self.size))
         return out
+
+    def near(self, query: Tensor, window: Window) -> Tensor:
+        """What each frame adds to its score of each other, (B, heads, T, D) → (B, heads, T, T)."""
+        # A tenth row of zeros is what frames outside the window see.
+        table = torch.cat([self.emb_rel_k, torch.zeros_like(self.emb_rel_k[:, :1])], dim=1)
+        return (query @ table.transpose(1, 2)).gather(-1, window.place)
+
+    def around(self, weights: Tensor, window: Window) -> Tensor:
+        """What the places of the window add, (B, heads, T, T) → (B, heads, T, D)."""
+        band = weights.gather(-1, window.frame) * window.inside.to(weights.dtype)
+        return band @ self.emb_rel_v
 
 
 class CrossAttention(nn.Module):
@@ -151,8 +172,8 @@ class CrossAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.scale = 1 / math.sqrt(channels // heads)
+        self.heads, self.size = heads, channels // heads
+        self.scale = 1 / math.sqrt(self.size)
         self.conv_q = nn.Conv1d(channels, channels, 1)
         self.conv_k = nn.Conv1d(channels, channels, 1)
         self.conv_v = nn.Conv1d(channels, channels, 1)
@@ -160,10 +181,11 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
         """(B, C, T), (B, C, M) → (B, C, T)."""
-        q = split_heads(self.conv_q(x), self.heads) * self.scale
-        k = split_heads(self.conv_k(memory), self.heads)
-        v = split_heads(self.conv_v(memory), self.heads)
-        out: Tensor = self.conv_o(join_heads(torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v))
+        q = split_heads(self.conv_q(x), self.heads, self.size) * self.scale
+        k = split_heads(self.conv_k(memory), self.heads, self.size)
+        v = split_heads(self.conv_v(memory), self.heads, self.size)
+        mixed = torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v
+        out: Tensor = self.conv_o(join_heads(mixed, self.heads * self.size))
         return out
 
 
@@ -186,6 +208,7 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, inner: int, heads: int, layers: int, kernel: int) -> None:
         super().__init__()
+        self.heads = heads
         self.attn_layers = nn.ModuleList(RelativeAttention(channels, heads) for _ in range(layers))
         self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(layers))
         self.ffn_layers = nn.ModuleList(FeedForward(channels, inner, kernel) for _ in range(layers))
@@ -193,10 +216,11 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T) → (B, C, T)."""
+        near = window(x, self.heads, RelativeAttention.WINDOW)
         for attention, norm_1, feed_forward, norm_2 in zip(
             self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True
         ):
-            x = norm_1(x + attention(x))
+            x = norm_1(x + attention(x, near))
             x = norm_2(x + feed_forward(x))
         return x
 
@@ -222,15 +246,17 @@ class WaveNet(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """(B, C, T) and `cond_layer(style)` (B, 8C, 1) → (B, C, T)."""
-        total = torch.zeros_like(x)
+        total = x
         for layer, (gates, res_skip) in enumerate(
             zip(self.in_layers, self.res_skip_layers, strict=True)
         ):
-            width = 2 * self.channels
-            both = gates(x) + condition[:, layer * width : (layer + 1) * width]
-            filtered, gate = both.chunk(2, dim=1)
+            width = self.channels
+            filtered, gate = gates(x).split([width, width], dim=1)
+            filtered = filtered + condition[:, 2 * layer * width : (2 * layer + 1) * width]
+            gate = gate + condition[:, (2 * layer + 1) * width : (2 * layer + 2) * width]
             out = res_skip(torch.tanh(filtered) * torch.sigmoid(gate))
             if layer < self.LAYERS - 1:
-                x = x + out[:, : self.channels]
-            total = total + out[:, -self.channels :]
+                kept, out = out.split([width, width], dim=1)
+                x = x + kept
+            total = out if layer == 0 else total + out
         return total

@@ -228,11 +228,11 @@ class StyleAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, 128) → (B, F, 128)."""
         q, k, v = (
-            split_heads(linear(x).transpose(1, 2), STYLE_HEADS)
+            split_heads(linear(x).transpose(1, 2), STYLE_HEADS, STYLE_CHANNELS // STYLE_HEADS)
             for linear in (self.w_qs, self.w_ks, self.w_vs)
         )
         weights = torch.softmax(q @ k.transpose(2, 3) * self.scale, dim=-1)
-        out: Tensor = self.fc(join_heads(weights @ v).transpose(1, 2)) + x
+        out: Tensor = self.fc(join_heads(weights @ v, STYLE_CHANNELS).transpose(1, 2)) + x
         return out
 
 
@@ -257,9 +257,10 @@ class TextEncoder(nn.Module):
 
     def latent(self, quantized: Tensor, phones: Tensor, condition: Tensor) -> Tensor:
         """Codebook rows (B, N, 768), phones (B, P), (B, 512, 1) → (B, hidden, 2N)."""
-        batch, length, width = quantized.shape
-        twice = quantized.unsqueeze(2).expand(batch, length, 2, width)
-        x = self.ssl_proj(twice.reshape(batch, 2 * length, width).transpose(1, 2))
+        rows = self.ssl_proj(quantized.transpose(1, 2))
+        # Each row is two frames; a convolution of one tap may as well come before.
+        twice = torch.stack([rows, rows], dim=3)
+        x = twice.reshape(rows.shape[0], self.ssl_proj.out_channels, -1)
         text = self.encoder_text(self.text_embedding(phones).transpose(1, 2))
         out: Tensor = self.encoder2(self.mrte(self.encoder_ssl(x), text, condition))
         return out
@@ -305,10 +306,12 @@ class Flow(nn.Module):
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         """(B, inter, T), (B, 4 · 8 · hidden, 1) → (B, inter, T)."""
-        for coupling, bias in zip(
-            reversed(self.couplings), condition.chunk(COUPLINGS, dim=1), strict=True
-        ):
-            z = coupling(torch.flip(z, (1,)), bias)
+        first = 0
+        for coupling in reversed(self.couplings):
+            assert isinstance(coupling, Coupling)
+            last = first + coupling.enc.cond_layer.out_channels
+            z = coupling(torch.flip(z, (1,)), condition[:, first:last])
+            first = last
         return z
 
 
@@ -328,7 +331,8 @@ class Coupling(nn.Module):
 
     def forward(self, z: Tensor, bias: Tensor) -> Tensor:
         """(B, inter, T), (B, 8 · hidden, 1) → (B, inter, T)."""
-        kept, moved = z.chunk(2, dim=1)
+        half = self.post.out_channels
+        kept, moved = torch.split(z, [half, half], dim=1)
         return torch.cat([kept, moved - self.post(self.enc(self.pre(kept), bias))], dim=1)
 
 

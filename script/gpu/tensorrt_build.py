@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from engines.build import ENGINES, engine_key
 from engines.engine_store import EngineStore
 from engines.model_folder import ModelFolder
 
-SOUND = ("vits_generate", "vits_encode", "vits_flow")
+SOUND = ("vits_generate", "vits_flow", "vits_encode")
 TOKENS = ("t2s_prefill", "t2s_decode")
 BOTH = ("v2", "v2ProPlus")
 SIDE_BY_SIDE = 12
@@ -30,12 +31,18 @@ Job = tuple[str, str, str]
 def main(root: Path) -> int:
     """Build what is wanted most first; returns how many engines are missing at the end."""
     # Both models have the same network of tokens: it is built once and shared.
+    first, *others = filter(_asked, BOTH)
+    precisions = ("fp16", "fp32")
     jobs: list[Job] = [
-        ("v2", precision, name) for precision in ("fp16", "fp32") for name in (*SOUND, *TOKENS)
+        (first, precision, name) for precision in precisions for name in (*SOUND, *TOKENS)
     ]
-    jobs += [("v2ProPlus", precision, name) for precision in ("fp16", "fp32") for name in SOUND]
+    jobs += [
+        (name, precision, graph) for name in others for precision in precisions for graph in SOUND
+    ]
     # Our kernels draw the product's tokens; the half-precision step is for comparison alone.
-    jobs.append(jobs.pop(jobs.index(("v2", "fp16", "t2s_decode"))))
+    jobs.append(jobs.pop(jobs.index((first, "fp16", "t2s_decode"))))
+    wanted = re.compile(os.environ.get("JOBS", ""))
+    jobs = [job for job in jobs if wanted.search(" ".join(job))]
     running: list[tuple[Job, float, subprocess.Popen[str]]] = []
     unshared: list[Job] = []
     failed, built, began = 0, 0, time.monotonic()
@@ -47,7 +54,7 @@ def main(root: Path) -> int:
             "PyTorch is still being measured, beside these builds: its figures are worse",
             flush=True,
         )
-    conformance = _conformance(root)
+    conformance = _conformance(root) if not wanted.pattern else None
     while (jobs or running) and time.monotonic() - began < LIMIT:
         while len(running) < SIDE_BY_SIDE and (job := _next(jobs, root)):
             running.append((job, time.monotonic(), _start(root, *job)))
@@ -60,7 +67,7 @@ def main(root: Path) -> int:
                 failed, built = failed + (not right), built + right
                 word, took = "OK" if right else "FAILED", time.monotonic() - since
                 print(f"{word} {' '.join(job):<30} {took:6.1f} s  {' | '.join(said)}", flush=True)
-                if right and job[0] == "v2" and job[2] in TOKENS:
+                if right and job[0] == BOTH[0] and job[2] in TOKENS and _asked(BOTH[1]):
                     unshared.append(job)
         unshared = _share(root, unshared)
         time.sleep(0.5)
@@ -71,6 +78,8 @@ def main(root: Path) -> int:
         print(f"FAILED {' '.join(job)}: not begun, or not shared", flush=True)
     missing = failed + len(running) + len(jobs) + len(unshared)
     print(f"engines: {built} built, {missing} missing", flush=True)
+    if conformance is None:
+        return missing
     try:
         passed = conformance.wait(120) == 0
         print("OK conformance" if passed else "FAILED conformance", flush=True)
@@ -84,9 +93,14 @@ def _converted(root: Path, model: str) -> bool:
     return (root / "models" / model / "model.json").is_file()
 
 
+def _asked(model: str) -> bool:
+    """Whether this model is converted at all; `start` can be asked for one alone."""
+    return model in os.environ.get("MODELS", " ".join(BOTH)).split()
+
+
 def _prepared(root: Path) -> bool:
     """Whether PyTorch has been measured on every model."""
-    return all((root / f"prepared-{model}").exists() for model in BOTH)
+    return all((root / f"prepared-{model}").exists() for model in BOTH if _asked(model))
 
 
 def _next(jobs: list[Job], root: Path) -> Job | None:

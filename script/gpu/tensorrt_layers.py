@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from engines.backends.tensorrt_module import _CAREFUL, find_tensorrt
+from engines.backends.tensorrt_module import _PRODUCTS, careful_layers, find_tensorrt
 from engines.build import ENGINE_PRECISIONS, graph_model, speaking
 from engines.model_folder import ModelFolder
 
@@ -20,28 +20,25 @@ def main(root: Path, name: str) -> int:
     found = find_tensorrt()
     trt, logger, folder = found.module, found.logger(), ModelFolder.read(root / "models" / name)
     builder = trt.Builder(logger)
-    careful = {getattr(trt.LayerType, layer) for layer in _CAREFUL}
     for graph in speaking(folder):
-        for precision in ENGINE_PRECISIONS[:2]:
+        for precision in ENGINE_PRECISIONS[:1]:
             network = builder.create_network(
                 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
             )
             parser = trt.OnnxParser(network, logger)
-            read = parser.parse(graph_model(folder, graph, precision).SerializeToString())
+            read = parser.parse(graph_model(folder, graph, precision, False).SerializeToString())
             if not read:
                 print("FAILED", graph, precision, parser.get_error(0).desc(), flush=True)
                 continue
             layers = [network.get_layer(index) for index in range(network.num_layers)]
             types = Counter(str(layer.get_output(0).dtype) for layer in layers if layer.num_outputs)
-            kept = sum(
-                layer.type in careful and layer.get_output(0).dtype == trt.float32
-                for layer in layers
-            )
+            kept = Counter(str(layer.type) for layer in careful_layers(trt, network))
+            products = sum(str(layer.type).split(".")[-1] in _PRODUCTS for layer in layers)
             print(
                 "OK",
                 graph,
                 precision,
-                f"{len(layers)} layers, {kept} kept",
+                f"{len(layers)} layers, {products} products, float32 stay {dict(kept)}",
                 dict(types),
                 flush=True,
             )

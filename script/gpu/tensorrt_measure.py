@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from engines.backends.cuda_device import architecture
 from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
 from engines.backends.tensorrt_backend import TensorRTBackend
 from engines.backends.tensorrt_module import find_tensorrt
+from engines.backends.tensorrt_session import TensorRTSession
 from engines.bench import Figures, measure
 from engines.bert_features import BertFeatures
 from engines.build import ENGINES, engine_key, speaking
@@ -46,7 +48,7 @@ from engines.token_drift import compare_logits, record_logits
 STARTED = time.monotonic()
 PRODUCT = "TensorRT FP16, our kernels"
 ASKED = ("product", "lose")
-PARTS = ("fp32", "table", "fp16", "drawn", "first_audio", "endurance")
+PARTS = ("fp32", "table", "fp16", "drawn", "stages", "first_audio", "endurance")
 """Of a measurement, in the order of their worth; those of `ASKED` are done where they are named."""
 ROWS = {
     "first_audio_ms": "first audio (25 tokens), ms",
@@ -128,9 +130,8 @@ class Measurement:
         self._equal("fp16")
 
     def _equal(self, precision: str) -> None:
-        """Tokens and sounds against PyTorch's, by engines alone."""
-        backend = self.backend(precision, kernels=False)
         note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
+        backend = self.backend(precision, kernels=precision == "fp16")
         decoder = VitsDecoder(backend)
         sounds = self.reference["sounds"]
         made = [
@@ -140,6 +141,8 @@ class Measurement:
         note("sound, largest error of the largest sample", float(max(errors)))
         distances = [spectral_distance(a, b) for a, b in zip(sounds, made, strict=True)]
         note("sound, spectral distance, dB", float(np.mean(distances)))
+        backend.close()
+        backend = self.backend(precision, kernels=False)
         logits, _ = record_logits(backend, self.reference["tokens"])
         drift = compare_logits(self.reference["logits"], logits)
         note("likeliest token the same, same history", drift.agreement)
@@ -148,6 +151,52 @@ class Measurement:
         tokens = greedy_tokens(backend, GREEDY_SLOTS)
         self._compare(f"{precision}: greedy sentences identical", tokens)
         backend.close()
+
+    def stages(self) -> None:
+        """Where the time of 100 tokens' sound goes, each graph waited for."""
+        backend, run = self.backend("fp16"), TensorRTSession.run
+        times: dict[str, list[float]] = defaultdict(list)
+        last: dict[Any, Any] = {}
+
+        def timed(session: Any, *given: Any, **named: Any) -> Any:
+            begun = time.perf_counter()
+            made = run(session, *given, **named)
+            session._stream.synchronize()
+            times[session._graph.name].append(1e3 * (time.perf_counter() - begun))
+            last[session] = given[0]
+            return made
+
+        decoder = VitsDecoder(backend)
+        TensorRTSession.run = timed  # type: ignore[method-assign]
+        try:
+            for _ in range(self.given.runs + 2):
+                decoder.whole(*utterance_of(backend.model, self.voice, 1))
+        finally:
+            TensorRTSession.run = run  # type: ignore[method-assign]
+        for name, found in times.items():
+            self.report.note(f"fp16: {name}, ms", float(np.median(found[2:])))
+        for session, feeds in last.items():
+            self._host_share(session, feeds)
+        backend.close()
+
+    def _host_share(self, session: TensorRTSession, feeds: Any) -> None:
+        """The engine alone: asked for by the host, and recorded, which leaves the card's share."""
+        name, stream = session._graph.name, session._stream
+        inputs = {each: session.upload(each, feeds[each]) for each in session._inputs}
+
+        def waited(work: Callable[[], Any]) -> float:
+            def both() -> None:
+                work()
+                stream.synchronize()
+
+            return _median(both, 4 * self.given.runs)
+
+        outputs = session.enqueue(inputs)  # held, so that the addresses stay theirs
+        took = waited(lambda: session._execute(()))
+        self.report.note(f"fp16: {name}, engine alone, ms", took)
+        recorded = stream.capture(lambda: session._execute(()))
+        self.report.note(f"fp16: {name}, recorded, ms", waited(recorded))
+        del outputs
 
     def drawn(self) -> None:
         """The same for tokens drawn by our kernels."""

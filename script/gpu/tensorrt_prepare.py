@@ -82,16 +82,18 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--tiny", action="store_true", help="a trial: tiny networks")
+    parser.add_argument("--models", nargs="+", default=list(FULL), choices=FULL)
     given = parser.parse_args()
     from engines.golden import Folder
 
     folder = Folder(given.root / "src/tests/golden", given.root / "checkpoints")
-    models = TINY if given.tiny else FULL
-    jobs = [(given.root, "tiny", *TINY["v2"])]
+    chosen = TINY if given.tiny else FULL
+    models = {name: chosen[name] for name in given.models}
+    jobs = [(given.root, "tiny", *TINY["v2"])] if len(models) == len(FULL) else []
     jobs += [(given.root, name, *checkpoints) for name, checkpoints in models.items()]
     (given.root / "models").mkdir(exist_ok=True)
     # What several processes read is written before they begin.
-    for name in ("hubert_pipe", "sv_tiny", *TINY["v2"], models["v2"][0]):
+    for name in ("hubert_pipe", "sv_tiny", *TINY["v2"], chosen["v2"][0]):
         folder.checkpoint(name)
     processes = [get_context("spawn").Process(target=convert_one, args=job) for job in jobs]
     for process in processes:

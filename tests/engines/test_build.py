@@ -87,6 +87,8 @@ class Fake(TensorRT):
 
     architectures = ("sm86",)
 
+    strongly_typed = True
+
     @property
     def label(self) -> str:
         return self.version

@@ -35,6 +35,7 @@ OPERATORS: dict[str, set[int]] = {
     **dict.fromkeys(("Less", "LessOrEqual", "Max", "Min", "Mul", "Pad", "Range", "Sub"), NUMBERS),
     **dict.fromkeys(("Conv", "ConvTranspose", "Erf", "Exp", "LayerNormalization"), FLOATS),
     **dict.fromkeys(("LeakyRelu", "MatMul", "ReduceMax", "ReduceMean", "Relu"), FLOATS),
+    "GatherElements": NUMBERS | BOOL,
     **dict.fromkeys(("Sigmoid", "Softmax", "Softplus", "Sqrt", "Tanh"), FLOATS),
     # Its input is a shape; the table speaks of what it gives, the importer takes integers too.
     "ConstantOfShape": {TensorProto.INT64},

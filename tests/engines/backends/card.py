@@ -270,6 +270,8 @@ class Context:
 class Paper(TensorRT):
     """TensorRT whose engines are the graphs themselves."""
 
+    strongly_typed = True
+
     def __init__(self, bindings: Bindings) -> None:
         module = SimpleNamespace(
             __version__="0.1",

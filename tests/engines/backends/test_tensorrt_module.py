@@ -81,11 +81,36 @@ class Logger:
 
 
 class Layer:
-    def __init__(self, kind: str, dtype: str) -> None:
-        self.type, self._dtype, self.precision = kind, dtype, None
+    """A layer called like what it gives."""
+
+    def __init__(self, kind: str, name: str, *inputs: str, dtype: str = "float32") -> None:
+        self.type, self.name, self.precision = kind, name, None
+        self.num_inputs, self.num_outputs = len(inputs), 1
+        self._inputs, self._dtype = inputs, dtype
+
+    def get_input(self, index: int) -> Any:
+        return SimpleNamespace(name=self._inputs[index])
 
     def get_output(self, _: int) -> Any:
-        return SimpleNamespace(dtype=self._dtype)
+        return SimpleNamespace(name=self.name, dtype=self._dtype)
+
+
+def attention() -> list[Layer]:
+    """Two projections, attention, and the way to the logits; everything is called float32."""
+    return [
+        Layer("CONSTANT", "table"),
+        Layer("CAST", "cast", "table"),
+        Layer("SHUFFLE", "weights", "cast"),
+        Layer("MATRIX_MULTIPLY", "query", "x", "weights"),
+        Layer("MATRIX_MULTIPLY", "keys", "x", "weights"),
+        Layer("MATRIX_MULTIPLY", "scores", "query", "keys"),
+        Layer("SOFTMAX", "shares", "scores"),
+        Layer("MATRIX_MULTIPLY", "mixed", "shares", "x"),
+        Layer("CONVOLUTION", "between", "mixed"),
+        Layer("REDUCE", "length", "x", dtype="int32"),
+        Layer("CONVOLUTION", "last", "between"),
+        Layer("ACTIVATION", "logits", "last"),
+    ]
 
 
 class Release:
@@ -93,10 +118,8 @@ class Release:
 
     __version__ = "8.6.0"
     ILogger = Logger
-    float32 = "float32"
-    LayerType = SimpleNamespace(
-        SOFTMAX="SOFTMAX", NORMALIZATION="NORMALIZATION", CONVOLUTION="CONVOLUTION"
-    )
+    float16, float32 = "float16", "float32"
+    LayerType = SimpleNamespace(**{layer.type: layer.type for layer in attention()})
     BuilderFlag = Flags
 
     def __init__(self, typed: bool, engine: bytes | None = b"engine", parses: bool = True) -> None:
@@ -104,7 +127,7 @@ class Release:
         self.NetworkDefinitionCreationFlag = SimpleNamespace(**names)
         self.flags: set[Flags] = {Flags.TF32}
         self.created = self.shapes = None
-        self.layers = [Layer("SOFTMAX", "float32"), Layer("CONVOLUTION", "float16")]
+        self.layers = attention()
         self.engine, self.parses = engine, parses
         self.preview: list[str] = []
         self.PreviewFeature = SimpleNamespace(
@@ -128,8 +151,10 @@ class Release:
         return SimpleNamespace(
             num_inputs=1,
             get_input=lambda _: SimpleNamespace(name="x", shape=(1, -1)),
-            num_layers=2,
+            num_layers=len(self.layers),
             get_layer=self.layers.__getitem__,
+            num_outputs=2,
+            get_output=lambda index: SimpleNamespace(name=("logits", "keys")[index]),
         )
 
     def config(self) -> Any:
@@ -186,10 +211,19 @@ def test_one_engine_serves_many_sessions(typed: bool, preview: list[str]) -> Non
     assert release.preview == preview
 
 
-def test_an_old_release_keeps_a_softmax_in_float32() -> None:
+def test_an_old_release_keeps_attention_and_last_products_in_float32() -> None:
     release = Release(typed=False)
     TensorRT("tensorrt", release).compile(b"graph", PROFILE, "fp16")
-    assert [layer.precision for layer in release.layers] == ["float32", None]
+    pinned = {layer.name for layer in release.layers if layer.precision == "float32"}
+    # Products with weights are free, keys go into a cache of float16, and a length is no number.
+    assert pinned == {"scores", "shares", "mixed", "last"}
+
+
+@pytest.mark.parametrize(("typed", "precision"), [(True, "fp16"), (False, "fp32")])
+def test_where_types_are_stated_nothing_is_pinned(typed: bool, precision: str) -> None:
+    release = Release(typed)
+    TensorRT("tensorrt", release).compile(b"graph", PROFILE, precision)
+    assert {layer.precision for layer in release.layers} == {None}
 
 
 @pytest.mark.parametrize(

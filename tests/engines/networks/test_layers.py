@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from engines.errors import CheckpointError
 from engines.networks.layers import (
     RelativeAttention,
-    diagonals_to_square,
     fold_weight_norm,
     renamed,
-    square_to_diagonals,
+    window,
     with_weights,
 )
 
@@ -26,23 +25,17 @@ def noise(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 9, 30])
-def test_a_window_lands_around_the_diagonal(length: int) -> None:
-    band = noise(2, 3, length, 9)
-    expected = torch.zeros(2, 3, length, length)
+def test_a_window_is_what_lies_around_a_frame(length: int) -> None:
+    place, frame, inside = (part[1, 2] for part in window(noise(2, 8, length), 3, 4))
     for row in range(length):
-        for column in range(max(0, row - 4), min(length, row + 5)):
-            expected[..., row, column] = band[..., row, column - row + 4]
-    torch.testing.assert_close(diagonals_to_square(band), expected, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 9, 30])
-def test_the_window_is_found_again(length: int) -> None:
-    square = noise(2, 3, length, length)
-    band = square_to_diagonals(square, 9)
-    offsets = torch.arange(length)[None] - torch.arange(length)[:, None]
-    torch.testing.assert_close(
-        diagonals_to_square(band), square * (offsets.abs() <= 4), rtol=0, atol=0
-    )
+        for column in range(length):
+            apart = column - row + 4
+            assert place[row, column] == (apart if 0 <= apart < 9 else 9)
+        for apart in range(9):
+            there = 0 <= row + apart - 4 < length
+            assert inside[row, apart] == there
+            assert not there or frame[row, apart] == row + apart - 4
+    assert 0 <= frame.min() <= frame.max() < length
 
 
 @pytest.mark.parametrize("length", [1, 3, 7, 20])
@@ -67,7 +60,9 @@ def test_relative_attention_is_its_definition(length: int) -> None:
                 for j in near:
                     heads[head, :, i] += weights[j] * layer.emb_rel_v[0, j - i + 4]
         expected = layer.conv_o(heads.reshape(1, 8, length))
-        torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            layer(x, window(x, layer.heads, layer.WINDOW)), expected, rtol=0, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
