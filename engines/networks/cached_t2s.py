@@ -91,24 +91,12 @@ class CachedStep(nn.Module):
         return (network.ar_predict_layer(x[:, -1]), *keys, *values)
 
 
-def attend(
-    attention: SelfAttention, query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor
-) -> Tensor:
-    """`SelfAttention.attend` spelled out, with a mask of numbers (see `_hidden`).
-
-    PyTorch's own operator is exported with its scale worked out from shapes, in every layer.
-    """
-    scores = (query * attention.size**-0.5) @ keys.transpose(2, 3) + hidden
-    return attention.join(torch.softmax(scores, dim=-1) @ values)
-
-
-def _hidden(visible: Tensor) -> Tensor:
-    """0 where the row may look and -inf elsewhere."""
-    return torch.where(visible, 0.0, -math.inf)
-
-
 class PlainPrefill(nn.Module):
-    """`T2S.prefill`, whose new keys and values somebody else puts into the cache."""
+    """`T2S.prefill`, whose new keys and values somebody else puts into the cache.
+
+    One sentence, and attention spelled out: PyTorch's own operator is exported with its scale and
+    sizes worked out in every layer, at every run.
+    """
 
     def __init__(self, t2s: T2S) -> None:
         super().__init__()
@@ -120,14 +108,35 @@ class PlainPrefill(nn.Module):
         """See `T2S.prefill`."""
         network = self.t2s
         x = network.embed(phones, bert, prompt)
-        hidden = _hidden(prefill_visible(phones.shape[1], prompt.shape[1], x.device)[None, None])
+        visible = prefill_visible(phones.shape[1], prompt.shape[1], x.device)
+        hidden = torch.where(visible, 0.0, -math.inf)
         keys, values = [], []
         for block in network.h:
-            query, key, value = block.self_attn.project(x)
-            x = block.finish(x, attend(block.self_attn, query, key, value, hidden))
+            query, key, value = _projected(block.self_attn, x)
+            x = block.finish(x, _attended(block.self_attn, query, key, value, hidden))
             keys.append(key)
             values.append(value)
         return network.ar_predict_layer(x[:, -1]), torch.stack(keys), torch.stack(values)
+
+
+def _projected(attention: SelfAttention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(1, T, D) -> query, key and value, each (1, H, T, D/H)."""
+    size = attention.out_proj.in_features // attention.heads
+    projected = F.linear(x, attention.in_proj_weight, attention.in_proj_bias)
+    split = projected.reshape(1, -1, 3, attention.heads, size).permute(2, 0, 3, 1, 4)
+    return split[0], split[1], split[2]
+
+
+def _attended(
+    attention: SelfAttention, query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor
+) -> Tensor:
+    """`SelfAttention.attend` of one sentence; `hidden` (T, T) is 0 or, out of sight, -inf."""
+    scores = (query * (attention.out_proj.in_features // attention.heads) ** -0.5) @ keys.transpose(
+        2, 3
+    ) + hidden
+    mixed = (torch.softmax(scores, dim=-1) @ values).transpose(1, 2)
+    rows = mixed.reshape(1, -1, attention.out_proj.in_features)
+    return attention.out_proj(rows)  # type: ignore[no-any-return]
 
 
 class PlainStep(nn.Module):
@@ -144,13 +153,13 @@ class PlainStep(nn.Module):
         network = self.t2s
         x = network.ar_audio_position.at(network.ar_audio_embedding(token[:, None]), position)
         places = torch.arange(keys.shape[3])
-        hidden = _hidden((places <= length[:, None])[:, None, None])
+        visible = (places <= length[:, None])[:, None, None]
         here = (places == length[:, None])[:, None, :, None]
         new_keys, new_values = [], []
         for layer, block in enumerate(network.h):
             query, key, value = block.self_attn.project(x)
             new_keys.append(torch.where(here, key, keys[layer]))
             new_values.append(torch.where(here, value, values[layer]))
-            attended = attend(block.self_attn, query, new_keys[-1], new_values[-1], hidden)
+            attended = block.self_attn.attend(query, new_keys[-1], new_values[-1], visible)
             x = block.finish(x, attended)
         return network.ar_predict_layer(x[:, -1]), torch.stack(new_keys), torch.stack(new_values)

@@ -100,14 +100,16 @@ class Window(NamedTuple):
     """Which of a window's places each pair of T frames meets; the same for every layer.
 
     Attributes:
-        place: (B, heads, T, T), the place of frame j in the window around frame i; the one past
-            the last where j lies outside.
+        place: (B, heads, T, T), the place of frame j in the window around frame i, the nearest
+            one where j lies outside.
+        close: (B, heads, T, T), whether it is that very place.
         frame: (B, heads, T, 2w+1), the frame at each place of the window around i, the nearest
             one where the window leaves the sequence.
         inside: (B, heads, T, 2w+1), whether it is that very frame.
     """
 
     place: Tensor
+    close: Tensor
     frame: Tensor
     inside: Tensor
 
@@ -121,11 +123,11 @@ def window(x: Tensor, heads: int, reach: int) -> Window:
     places = torch.arange(2 * reach + 1, device=x.device)
     frames = torch.arange(x.shape[-1], device=x.device)
     each = torch.zeros(x.shape[0], heads, 1, 1, dtype=torch.long, device=x.device)
-    apart = frames - frames[:, None] + reach
-    place = torch.where((apart >= 0) & (apart <= 2 * reach), apart, 2 * reach + 1) + each
-    frame = frames[:, None] + places - reach + each
-    nearest = torch.minimum(torch.maximum(frame, frames[:1]), frames[-1:])
-    return Window(place, nearest, frame == nearest)
+    apart = frames - frames[:, None] + reach + each
+    place = torch.minimum(torch.maximum(apart, places[:1]), places[-1:])
+    around = frames[:, None] + places - reach + each
+    frame = torch.minimum(torch.maximum(around, frames[:1]), frames[-1:])
+    return Window(place, apart == place, frame, around == frame)
 
 
 class RelativeAttention(nn.Module):
@@ -157,9 +159,8 @@ class RelativeAttention(nn.Module):
 
     def near(self, query: Tensor, window: Window) -> Tensor:
         """What each frame adds to its score of each other, (B, heads, T, D) → (B, heads, T, T)."""
-        # A tenth row of zeros is what frames outside the window see.
-        table = torch.cat([self.emb_rel_k, torch.zeros_like(self.emb_rel_k[:, :1])], dim=1)
-        return (query @ table.transpose(1, 2)).gather(-1, window.place)
+        scores = (query @ self.emb_rel_k.transpose(1, 2)).gather(-1, window.place)
+        return scores * window.close.to(scores.dtype)
 
     def around(self, weights: Tensor, window: Window) -> Tensor:
         """What the places of the window add, (B, heads, T, T) → (B, heads, T, D)."""

@@ -80,7 +80,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.size = heads, width // heads
+        self.heads = heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
         self.out_proj = nn.Linear(width, width)
@@ -88,19 +88,14 @@ class SelfAttention(nn.Module):
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, D) -> query, key and value, each (B, H, T, D/H)."""
         projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        split = projected.view(*x.shape[:2], 3, self.heads, self.size).permute(2, 0, 3, 1, 4)
-        return split[0], split[1], split[2]
+        split = projected.view(*x.shape[:2], 3, self.heads, x.shape[2] // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        return query, key, value
 
     def attend(self, query: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
         """Queries (B, H, T, D/H) over keys (B, H, S, D/H) where `visible` (B or 1, 1, T, S)."""
         mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=visible)
-        return self.join(mixed)
-
-    def join(self, mixed: Tensor) -> Tensor:
-        """What the heads found (B, H, T, D/H) -> (B, T, D)."""
-        rows = mixed.transpose(1, 2)
-        rows = rows.reshape(*rows.shape[:2], self.heads * self.size)
-        return self.out_proj(rows)  # type: ignore[no-any-return]
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):

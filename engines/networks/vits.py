@@ -257,10 +257,9 @@ class TextEncoder(nn.Module):
 
     def latent(self, quantized: Tensor, phones: Tensor, condition: Tensor) -> Tensor:
         """Codebook rows (B, N, 768), phones (B, P), (B, 512, 1) → (B, hidden, 2N)."""
-        rows = self.ssl_proj(quantized.transpose(1, 2))
-        # Each row is two frames; a convolution of one tap may as well come before.
-        twice = torch.stack([rows, rows], dim=3)
-        x = twice.reshape(rows.shape[0], self.ssl_proj.out_channels, -1)
+        twice = torch.stack([quantized, quantized], dim=2)
+        twice = twice.reshape(quantized.shape[0], -1, self.ssl_proj.in_channels)
+        x = self.ssl_proj(twice.transpose(1, 2))
         text = self.encoder_text(self.text_embedding(phones).transpose(1, 2))
         out: Tensor = self.encoder2(self.mrte(self.encoder_ssl(x), text, condition))
         return out

@@ -59,7 +59,6 @@ def test_the_numbers_stay(tiny_model: Path, name: str, size: int) -> None:
         ("vits_generate", 0),
         ("vits_flow", 0),
         ("t2s_prefill", 4),
-        ("t2s_decode", 4),
         # For the window of each of the three encoders, however many layers they have.
         ("vits_encode", 9),
     ],

@@ -26,15 +26,17 @@ def noise(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 9, 30])
 def test_a_window_is_what_lies_around_a_frame(length: int) -> None:
-    place, frame, inside = (part[1, 2] for part in window(noise(2, 8, length), 3, 4))
+    place, close, frame, inside = (part[1, 2] for part in window(noise(2, 8, length), 3, 4))
     for row in range(length):
         for column in range(length):
             apart = column - row + 4
-            assert place[row, column] == (apart if 0 <= apart < 9 else 9)
+            assert close[row, column] == (0 <= apart < 9)
+            assert not close[row, column] or place[row, column] == apart
         for apart in range(9):
             there = 0 <= row + apart - 4 < length
             assert inside[row, apart] == there
             assert not there or frame[row, apart] == row + apart - 4
+    assert 0 <= place.min() <= place.max() < 9
     assert 0 <= frame.min() <= frame.max() < length
 
 
