@@ -21,7 +21,8 @@ from engines.errors import ConvertError
 from engines.graphs import Axis, GraphSpec, TensorSpec, graphs
 from engines.half import to_half
 from engines.lean_graphs import lean
-from engines.model_folder import PLAIN_STEP, WEIGHTS, ModelFolder
+from engines.model_folder import PADDED, PLAIN_STEP, WEIGHTS, ModelFolder
+from engines.padding import padded
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
 ENGINE_PRECISIONS: tuple[EnginePrecision, ...] = ("fp32", "fp16", "int8")
@@ -31,7 +32,7 @@ ENGINES = "engines"
 CALIBRATED = "{}.int8.onnx"
 """Graphs that `calibrate` wrote, in the model's folder; the others are float16 in an int8 build."""
 
-_RECIPE = 2
+_RECIPE = 3
 """Changes with `half`, `lean_graphs` or a build's flags, so that older engines are built anew."""
 
 Watch = Callable[[str, int, int], None]
@@ -101,7 +102,7 @@ def build(
         try:
             engine, timings = trt.compile(
                 graph_model(folder, name, precision, trt.strongly_typed).SerializeToString(),
-                profile(graphs(folder.model)[name]),
+                profile(graph_row(folder, name)),
                 precision,
                 targets,
                 store.timings(trt.label, architectures),
@@ -154,7 +155,16 @@ def graph_file(folder: ModelFolder, graph: str, precision: EnginePrecision) -> P
     calibrated = folder.root / CALIBRATED.format(graph)
     if precision == "int8" and calibrated.is_file():
         return calibrated
-    return folder.root / PLAIN_STEP if graph == "t2s_decode" else folder.graph_file(graph)
+    if graph == "t2s_decode":
+        return folder.root / PLAIN_STEP
+    is_padded = PADDED.format(graph) in folder.files
+    return folder.root / PADDED.format(graph) if is_padded else folder.graph_file(graph)
+
+
+def graph_row(folder: ModelFolder, graph: str) -> GraphSpec:
+    """A graph as cards compute it; a model from an earlier version has none that are padded."""
+    row = graphs(folder.model)[graph]
+    return padded(row) if PADDED.format(graph) in folder.files else row
 
 
 def engine_key(
@@ -167,7 +177,7 @@ def engine_key(
         _RECIPE,
         stored.sha256 if stored else _sha256(file),
         folder.files[WEIGHTS].sha256,
-        sorted(profile(graphs(folder.model)[graph]).items()),
+        sorted(profile(graph_row(folder, graph)).items()),
     )
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     return EngineKey(graph, precision, trt.label, digest)

@@ -29,11 +29,12 @@ from engines.backends.onnxruntime_backend import (
     OnnxRuntimeSession,
     PrefillSession,
 )
-from engines.build import CALIBRATED, graph_model
+from engines.build import CALIBRATED, graph_model, graph_row
 from engines.errors import ConvertError
 from engines.graphs import HEARD, graphs
 from engines.half import last_products
 from engines.model_folder import ModelFolder
+from engines.padding import without_padding
 from engines.sampling import Floats
 from engines.token_drift import LEAST_AGREEMENT, MOST_VARIATION, TokenDrift, measure_drift
 
@@ -124,6 +125,7 @@ def calibrate(
             f"likeliest token stays in {drift.agreement:.1%} (at least {LEAST_AGREEMENT:.0%}); "
             "use fp32"
         )
+    fed = {graph: [_complete(folder, graph, each) for each in fed[graph]] for graph in GRAPHS}
     with tempfile.TemporaryDirectory(prefix=".calibrate-", dir=folder.root) as scratch:
         made: dict[str, Path] = {}
         for graph in GRAPHS:
@@ -166,12 +168,21 @@ class _HalfTokens:
 
     def load(self, graph: str) -> Session:
         """See `Backend.load`."""
-        kind = PrefillSession if graph == "t2s_prefill" else _PlainStep
+        kind = _Prefill if graph == "t2s_prefill" else _PlainStep
         model = graph_model(self._folder, graph, "fp16")
         return kind(graphs(self.model)[graph], _session(model))
 
     def close(self) -> None:
         """See `Backend.close`."""
+
+
+class _Prefill(PrefillSession):
+    """The prefill as TensorRT reads it: told that nothing is padding, where it asks."""
+
+    def _call(self, outputs: list[str], feeds: dict[str, Array]) -> list[Array]:
+        asked = {value.name for value in self._session.get_inputs()}
+        told = without_padding(self._graph, feeds)
+        return super()._call(outputs, {name: told[name] for name in asked})
 
 
 class _PlainStep(OnnxRuntimeSession):
@@ -206,6 +217,14 @@ def _spectrum(sound: Floats) -> Floats:
     return np.asarray(np.abs(np.fft.rfft(frames)) + _FLOOR * _FRAME / 4)
 
 
+def _complete(folder: ModelFolder, graph: str, feeds: dict[str, Array]) -> dict[str, Array]:
+    """What the graph for cards takes besides: that nothing is padding."""
+    row = graphs(folder.model)[graph]
+    given = {tensor.name: feeds[tensor.name] for tensor in row.inputs}
+    wanted = graph_row(folder, graph).inputs
+    return without_padding(row, given) if len(wanted) > len(row.inputs) else given
+
+
 def _distance(
     folder: ModelFolder, made: Mapping[str, Path], fed: Mapping[str, list[dict[str, Array]]]
 ) -> float:
@@ -215,15 +234,15 @@ def _distance(
         {graph: _session(onnx.load(file)) for graph, file in made.items()},
     ]
     styles = {"vits_flow": "flow_style", "vits_generate": "voice_style"}
-    constant = {name: {name: fed[graph][0][name]} for graph, name in styles.items()}
+    constant = {graph: {name: fed[graph][0][name]} for graph, name in styles.items()}
     distances = []
     for feeds in fed["vits_encode"][::HELD_OUT]:
         sounds = []
         for sessions in models:
             mean = sessions["vits_encode"].run(None, feeds)[0][:, :, : HEARD.max]
-            flowed = {"latent": mean, **constant["flow_style"]}
+            flowed = _complete(folder, "vits_flow", {"latent": mean, **constant["vits_flow"]})
             latent = sessions["vits_flow"].run(None, flowed)[0]
-            heard = {"latent": latent, **constant["voice_style"]}
+            heard = {"latent": latent, **constant["vits_generate"]}
             sounds.append(sessions["vits_generate"].run(None, heard)[0][0])
         distances.append(spectral_distance(*sounds))
     return float(np.mean(distances))

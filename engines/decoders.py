@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engines.backends import Backend
-from engines.graphs import FRAMES_PER_TOKEN, HEARD
+from engines.backends import Backend, DeviceTensor, Feed
+from engines.graphs import FRAMES_PER_TOKEN, GENERATOR_CONTEXT, HEARD
+from engines.padding import WINDOWS
 from engines.prompt import VoicePrompt
 from engines.sampling import Floats, SamplingParams, normal_noise
 
@@ -30,10 +31,8 @@ Tokens = npt.NDArray[np.int64]
 Places = npt.NDArray[np.float64]
 
 NOISE_SCALE = 0.5
-GENERATOR_CONTEXT = 12
-"""Latent frames beyond which a sample does not depend on the generator's input."""
 FLOW_CONTEXT = 32
-"""The same for the flow: four couplings of four convolutions that reach two frames each."""
+"""What `GENERATOR_CONTEXT` is, for the flow: four couplings of four convolutions of two frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +122,14 @@ class VitsDecoder:
             yield self.part(latent, 0, start, stop, utterance)
             start = stop
 
-    def statistics(self, tokens: Tokens, utterance: Utterance) -> tuple[Floats, Floats]:
-        """Mean and log deviation of the prior, each [1, C, 2 frames a token]."""
-        outputs = self._encode.run(
-            {
-                "codes": tokens[None],
-                "phones": utterance.phone_ids[None],
-                "text_style": utterance.prompt.text_style,
-            }
-        )
+    def statistics(self, tokens: Tokens, utterance: Utterance) -> tuple[DeviceTensor, DeviceTensor]:
+        """Mean and log deviation of the prior, each [1, C, 2 frames a token], while they come."""
+        feeds: dict[str, Feed] = {
+            "codes": tokens[None],
+            "phones": utterance.phone_ids[None],
+            "text_style": utterance.prompt.text_style,
+        }
+        outputs = self._encode.run(feeds, keep=("mean", "log_deviation"))
         return outputs["mean"], outputs["log_deviation"]
 
     def latent(
@@ -147,8 +145,13 @@ class VitsDecoder:
         self, latent: Floats, first: int, start: int, stop: int, utterance: Utterance
     ) -> Floats:
         """Samples of the frames `start` to `stop` of a latent whose first frame is `first`."""
-        low = max(first, start - GENERATOR_CONTEXT)
-        high = min(first + latent.shape[2], stop + GENERATOR_CONTEXT)
+        end = first + latent.shape[2]
+        low, high = max(first, start - GENERATOR_CONTEXT), min(end, stop + GENERATOR_CONTEXT)
+        prepared = next((size for size in WINDOWS if size >= high - low), high - low)
+        if prepared <= latent.shape[2]:
+            # More context changes nothing, and a card is fastest at these sizes.
+            high = min(end, low + prepared)
+            low = high - prepared
         heard = np.ascontiguousarray(latent[:, :, low - first : high - first])
         samples = self._samples(heard, utterance)
         return samples[(start - low) * self.model.hop : (stop - low) * self.model.hop]
@@ -156,12 +159,18 @@ class VitsDecoder:
     def _whole_latent(self, tokens: Tokens, utterance: Utterance) -> Floats:
         mean, deviation = self.statistics(tokens, utterance)
         frames = stretched_frames(mean.shape[2], utterance.params.speed)
-        places = (np.arange(frames) + 0.5) * (mean.shape[2] / frames) - 0.5
+        places: Places = (np.arange(frames, dtype=np.float64) + 0.5) * (
+            mean.shape[2] / frames
+        ) - 0.5
         noise = utterance.noise
         if noise is None:
+            # Drawn here while the device is still at the prior.
             noise = normal_noise(utterance.params.seed, self.model.latent, 0, frames)
         return self.latent(
-            stretch(mean, places), stretch(deviation, places), noise, utterance.prompt
+            stretch(mean.numpy(), places),
+            stretch(deviation.numpy(), places),
+            noise,
+            utterance.prompt,
         )
 
     def _samples(self, latent: Floats, utterance: Utterance) -> Floats:
@@ -218,7 +227,10 @@ class EagerSpeech:
         places: Places = (np.arange(first, known, dtype=np.float64) + 0.5) * speed - 0.5
         noise = normal_noise(self._utterance.params.seed, self._decoder.model.latent, first, known)
         latent = self._decoder.latent(
-            stretch(mean, places), stretch(deviation, places), noise, self._utterance.prompt
+            stretch(mean.numpy(), places),
+            stretch(deviation.numpy(), places),
+            noise,
+            self._utterance.prompt,
         )
         samples = crossfade(
             self._tail, self._decoder.part(latent, first, start, end, self._utterance)

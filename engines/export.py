@@ -23,15 +23,31 @@ from torch import Tensor
 from engines.backends import CheckpointFiles, open_backend
 from engines.backends.torch_backend import TorchBackend
 from engines.errors import ConvertError
-from engines.graphs import Axis, GraphSpec, ModelFacts, TensorSpec, graphs
-from engines.model_folder import PLAIN_STEP, TOKENIZER, WEIGHTS, Precision, write_manifest
+from engines.graphs import (
+    FRAMES,
+    FRAMES_PER_TOKEN,
+    Axis,
+    GraphSpec,
+    ModelFacts,
+    TensorSpec,
+    graphs,
+)
+from engines.model_folder import (
+    PADDED,
+    PLAIN_STEP,
+    TOKENIZER,
+    WEIGHTS,
+    Precision,
+    write_manifest,
+)
 from engines.networks.cached_t2s import CachedStep, PlainPrefill, PlainStep
+from engines.padding import MARKS, padded
 from engines.quantize import quantize_layers
 from engines.token_drift import LEAST_AGREEMENT, MOST_VARIATION, TokenDrift, measure_drift
 
 OPSET = 17
 TRACED = 12
-"""The size of every free axis while a graph is traced."""
+"""The size of every free axis while a graph is traced, but for frames, of which tokens have two."""
 
 _INLINE = 1024  # bytes; smaller tensors stay in the graph, where optimizers fold them
 _ALIGNMENT = 4096  # a page: ONNX Runtime maps the file instead of reading it
@@ -91,13 +107,13 @@ def trace(spec: GraphSpec, module: Any, model: ModelFacts, file: Path, plain: bo
 
     Inputs and outputs are those of the row, but for the T2S graphs: `t2s_prefill` gives its new
     keys and values (L, 1, H, T, D/H) instead of a cache, `t2s_decode` has one pair of inputs and
-    one of outputs for each layer (see `cache_names`). With `plain` it has those of the row, gives
+    one of outputs for each layer (see `cache_names`). With `plain` the step has its row's, gives
     the cache as `new_keys` and `new_values`, and needs no operators but ONNX's own.
     """
     inputs: list[tuple[str, Tensor, dict[int, str]]] = [_input(tensor) for tensor in spec.inputs]
     outputs = [tensor.name for tensor in spec.outputs]
     if spec.name == "t2s_prefill":
-        module, inputs = PlainPrefill(module.t2s), inputs[:3]
+        module, inputs = PlainPrefill(module.t2s), [*inputs[:3], *inputs[6:]]
     if spec.name == "t2s_decode" and plain:
         module, outputs = PlainStep(module.t2s), ["logits", "new_keys", "new_values"]
     elif spec.name == "t2s_decode":
@@ -171,13 +187,15 @@ def _write(
             weights.move(model)
             file.write_bytes(model.SerializeToString())
         if precision == "fp32":
-            # For TensorRT, which does not know the runtime's attention; the matrices are shared.
-            step = scratch / PLAIN_STEP
-            model = trace(
-                table["t2s_decode"], backend.module("t2s_decode"), backend.model, step, plain=True
-            )
-            weights.move(model)
-            step.write_bytes(model.SerializeToString())
+            # For cards; the matrices are shared. TensorRT does not know the runtime's attention.
+            cards = [(table["t2s_decode"], PLAIN_STEP)]
+            cards += [(padded(table[name]), PADDED.format(name)) for name in MARKS]
+            for spec, file_name in cards:
+                file = scratch / file_name
+                module = backend.module(spec.name)
+                model = trace(spec, module, backend.model, file, plain=True)
+                weights.move(model)
+                file.write_bytes(model.SerializeToString())
 
 
 def _check_drift(backend: TorchBackend, folder: Path) -> TokenDrift:
@@ -207,8 +225,10 @@ def _name_constants(graph: Any) -> None:
 
 def _input(tensor: TensorSpec) -> tuple[str, Tensor, dict[int, str]]:
     axes = {place: size.name for place, size in enumerate(tensor.shape) if isinstance(size, Axis)}
+    traced = {FRAMES.name: FRAMES_PER_TOKEN * TRACED}
     shape: Sequence[int] = [
-        max(TRACED, size.min) if isinstance(size, Axis) else size for size in tensor.shape
+        max(traced.get(size.name, TRACED), size.min) if isinstance(size, Axis) else size
+        for size in tensor.shape
     ]
     example = torch.zeros(list(shape), dtype=getattr(torch, tensor.dtype))
     return tensor.name, example, axes

@@ -13,6 +13,9 @@ from typing import Literal
 FRAMES_PER_TOKEN = 2
 """Latent frames of one semantic token; there are 25 tokens in a second of speech."""
 
+GENERATOR_CONTEXT = 12
+"""Latent frames beyond which a sample does not depend on the generator's input."""
+
 SPEAKER_WIDTH = 20480
 """Numbers in the speaker network's embedding."""
 

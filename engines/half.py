@@ -5,7 +5,8 @@ Float32 stay layer norms, attention's softmax and its two products (they have no
 TensorRT cannot join a float16 product to a float32 softmax), sums over an axis, powers and
 exponentials, the embedding tables, and the last product before an output (logits, samples, the
 prior's mean): what is rounded there reaches the ear or the draw directly. Inputs and outputs stay
-float32, so a graph can be exchanged for its half without anybody else noticing.
+float32, so a graph can be exchanged for its half without anybody else noticing. Masks are one or
+nought, exact in either type, and take that of whoever they hide something from.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+
+from engines.padding import MASKS
 
 PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
 
@@ -34,8 +37,10 @@ _CACHES = ("keys", "values")
 _BOOLEAN = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or"})
 _INTEGER = frozenset({"Shape", "Size", "NonZero", "ArgMax", "ArgMin"})
 
-# A constant takes the type of whoever computes with it.
-Kind = Literal["half", "float", "constant", "other"]
+_VIEWS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Transpose"})
+
+# A constant and a mask take the type of whoever computes with them.
+Kind = Literal["half", "float", "constant", "mask", "other"]
 
 
 def to_half(model: Any) -> int:
@@ -65,7 +70,8 @@ class _Rewriting:
         }
         for value in graph.input:
             is_float = value.type.tensor_type.elem_type == TensorProto.FLOAT
-            self._kinds[value.name] = "float" if is_float else "other"
+            kind: Kind = "mask" if value.name in MASKS else "float"
+            self._kinds[value.name] = kind if is_float else "other"
         self._last = last_products(graph)
         self._nodes: list[Any] = []
         self._converted: dict[tuple[str, str], str] = {}
@@ -108,12 +114,14 @@ class _Rewriting:
         kinds = {self._kinds[name] for name in node.input if name} - {"other"}
         if not kinds:
             return "other"
+        if kinds == {"mask"} and node.op_type in _VIEWS:
+            return "mask"
         if node.op_type in KEPT or node.op_type == "Cast":
             return "float"
         if node.op_type in PRODUCTS:
             fits = "constant" in kinds and all(self._fits(name) for name in node.input if name)
             return "half" if fits and node.output[0] not in self._last else "float"
-        return "half" if kinds <= {"half", "constant"} and "half" in kinds else "float"
+        return "half" if kinds <= {"half", "constant", "mask"} and "half" in kinds else "float"
 
     def _fits(self, name: str) -> bool:
         if self._kinds[name] != "constant":
@@ -123,7 +131,7 @@ class _Rewriting:
     def _as(self, name: str, kind: Kind) -> str:
         """A value in another float type; constants are converted here, values by a cast."""
         constant = self._kinds[name] == "constant"
-        if constant and kind == "float":
+        if kind == "float" and self._kinds[name] in ("constant", "mask"):
             return name
         if (name, kind) not in self._converted:
             other = f"{name}.{kind}"

@@ -5,6 +5,7 @@
     weights.bin      the weights of all graphs, each matrix once
     t2s_decode.onnx  one file for each graph
     t2s_decode.plain.onnx  the same of standard operators only, where nothing is in 8 bits
+    vits_flow.padded.onnx  for cards: with inputs that say what of a lengthened sentence is padding
     tokenizer.json   BERT's, where the model has BERT
 
 `model.json` is written last, so a folder without it is not a model.
@@ -27,6 +28,7 @@ MANIFEST = "model.json"
 WEIGHTS = "weights.bin"
 TOKENIZER = "tokenizer.json"
 PLAIN_STEP = "t2s_decode.plain.onnx"
+PADDED = "{}.padded.onnx"
 
 Precision = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")

@@ -8,6 +8,7 @@ are imported when a device is opened: this file can be read anywhere. What CUDA 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -208,7 +209,7 @@ class Stream:
         what.WidthInBytes, what.Height = width, rows
         self.device.call("cuMemcpy2DAsync", what, self.handle)
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, work: Callable[[], None]) -> Recorded:
         """Record what `work` asks of this stream as a graph; `work` itself does not run.
 
         Returns:
@@ -224,6 +225,29 @@ class Stream:
             work()
         finally:
             graph = device.call("cuStreamEndCapture", self.handle)
-        executable = device.call("cuGraphInstantiate", graph, 0)
-        device.call("cuGraphDestroy", graph)
-        return lambda: device.call("cuGraphLaunch", executable, self.handle)
+        try:
+            executable = device.call("cuGraphInstantiate", graph, 0)
+        finally:
+            device.call("cuGraphDestroy", graph)
+        return Recorded(self, executable)
+
+
+class Recorded:
+    """Work that was recorded on a stream; calling it asks for it again.
+
+    Args:
+        stream: the stream.
+        executable: the driver's graph; nobody may drop this object while it is under way.
+    """
+
+    def __init__(self, stream: Stream, executable: Any) -> None:
+        self._stream, self._executable = stream, executable
+
+    def __call__(self) -> None:
+        """Ask for the work."""
+        self._stream.device.call("cuGraphLaunch", self._executable, self._stream.handle)
+
+    def __del__(self) -> None:
+        # On a lost card there is nothing to give back.
+        with contextlib.suppress(DeviceError):
+            self._stream.device.call("cuGraphExecDestroy", self._executable)

@@ -15,21 +15,17 @@ from typing import Any
 import numpy as np
 
 from engines.backends import CheckpointFiles, Session
+from engines.backends.card_memory import BufferPool
 from engines.backends.cuda_device import CudaDevice, load_cuda
 from engines.backends.kernels.compiling import COMPILED
 from engines.backends.kernels.decode_loop import DecodeLoop, Prefilled
 from engines.backends.kernels.graph_weights import official_weights
 from engines.backends.kernels.packing import PackedT2S, pack
 from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
+from engines.backends.prepared_session import PrefillSession, PreparedSession, WindowedSession
 from engines.backends.stream_driver import StreamDriver
 from engines.backends.tensorrt_module import TensorRT, find_tensorrt
-from engines.backends.tensorrt_session import (
-    BufferPool,
-    CardTensor,
-    DecodeSession,
-    PrefillSession,
-    TensorRTSession,
-)
+from engines.backends.tensorrt_session import DecodeSession, TensorRTSession
 from engines.build import ENGINES, EnginePrecision, Watch, build, engine_key
 from engines.device_semantic import CACHE_STEP, DeviceSemantic
 from engines.engine_store import EngineKey, EngineStore
@@ -40,7 +36,13 @@ from engines.progress import ProgressBar
 from engines.semantic import Sentence
 
 _LOG = logging.getLogger(__name__)
-_SESSIONS = {"t2s_prefill": PrefillSession, "t2s_decode": DecodeSession}
+_SESSIONS: dict[str, type[TensorRTSession]] = {
+    "t2s_prefill": PrefillSession,
+    "t2s_decode": DecodeSession,
+    "vits_encode": PreparedSession,
+    "vits_flow": PreparedSession,
+    "vits_generate": WindowedSession,
+}
 _TOKENS = frozenset({"t2s_prefill", "t2s_decode"})
 DECODE_SLOTS = 8
 
@@ -132,14 +134,9 @@ class TensorRTBackend:
         assert isinstance(prefill, PrefillSession)
         driver = StreamDriver(self.device, self._urgent.stream, self._kernels)
         loop = DecodeLoop(driver, packed, min(slots, DECODE_SLOTS), CACHE_STEP)
-        held: list[dict[str, CardTensor]] = []
 
         def read(sentence: Sentence) -> Prefilled:
-            made = prefill.read_sentence(_feeds(sentence))
-            held[:] = [made]
-            places = made["keys"].shape[3]
-            pointers = (made["logits"].pointer, made["keys"].pointer, made["values"].pointer)
-            return Prefilled(*pointers, places, places)
+            return prefill.read_sentence(_feeds(sentence))
 
         recorded = None if loop.clusters else driver.capture
         return DeviceSemantic(self.model, loop, read, record=recorded)
@@ -157,8 +154,8 @@ class TensorRTBackend:
     def _session(self, graph: str) -> TensorRTSession:
         kind = _SESSIONS.get(graph, TensorRTSession)
         pool = self._urgent if graph in _TOKENS else self._usual
-        engine, trt = self._engine(graph), self._trt.module
-        session: TensorRTSession = kind(self._graphs[graph], engine, trt, pool, self._take_errors)
+        engine = self._engine(graph)
+        session = kind(self._graphs[graph], engine, self._trt, pool, self._take_errors)
         self._made.append(session)
         return session
 

@@ -100,6 +100,37 @@ class TensorRT:
         names = (name.lower() for name in dir(self.module.ComputeCapability))
         return tuple(sorted(name for name in names if name.startswith("sm")))
 
+    @property
+    def compiles_each_context(self) -> bool:
+        """Whether a context brings seconds of compiling, so that one has to take every size."""
+        return FLAVOURS[self.flavour] == "rtx"
+
+    def workspace_size(self, engine: Any) -> int:
+        """Bytes that a context of this engine needs while it computes, at any size."""
+        return int(
+            engine.device_memory_size_v2
+            if hasattr(engine, "device_memory_size_v2")
+            else engine.device_memory_size
+        )
+
+    def context(self, engine: Any, workspace: int) -> Any:
+        """An execution context that computes in memory of ours, or nothing.
+
+        Args:
+            engine: the deserialised engine.
+            workspace: address of as many bytes as `workspace_size` says.
+        """
+        strategy = getattr(self.module, "ExecutionContextAllocationStrategy", None)
+        if strategy is None:
+            context = engine.create_execution_context_without_device_memory()
+            if context is not None:
+                context.device_memory = workspace
+            return context
+        context = engine.create_execution_context(strategy.USER_MANAGED)
+        if context is not None:
+            context.set_device_memory(workspace, self.workspace_size(engine))
+        return context
+
     def logger(self) -> Any:
         """A logger that keeps TensorRT's errors (`errors`) and is silent else."""
         levels = self.module.ILogger

@@ -1,98 +1,23 @@
 """One TensorRT engine behind `Session`: feeds go to the card, kept outputs stay there.
 
-Buffers come from a pool and go back to it, so after the first sentences nothing is allocated any
-more. A kept tensor that is fed back is replaced by another buffer of the pool: two take turns.
+A kept tensor that is fed back is replaced by another buffer of the pool: two take turns.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from engines.backends import Array, Feed, check_feeds
-from engines.backends.cuda_device import CudaDevice, Stream, device_error, failures
+from engines.backends.card_memory import BufferPool, CardTensor
+from engines.backends.cuda_device import device_error, failures
+from engines.backends.tensorrt_module import TensorRT
 from engines.errors import DeviceError
 from engines.graphs import GraphSpec
 
 CACHE = ("keys", "values")
-_LEAST = 12  # bits: a buffer has at least 4096 bytes
-
-
-class BufferPool:
-    """Device memory that is used again.
-
-    A buffer goes from one user to the next in the order of one stream, so each stream has its own.
-
-    Args:
-        device: gives the memory.
-        stream: whose work uses it.
-    """
-
-    def __init__(self, device: CudaDevice, stream: Stream) -> None:
-        self._device, self.stream = device, stream
-        self._free: dict[int, list[int]] = defaultdict(list)
-
-    def take(self, size: int) -> int:
-        """The address of at least so many bytes, with anything in them.
-
-        Raises:
-            OutOfMemoryError: neither the pool nor the card has them.
-        """
-        rounded = _rounded(size)
-        if self._free[rounded]:
-            return self._free[rounded].pop()
-        try:
-            return self._device.allocate(rounded)
-        except DeviceError:
-            # What lies here in other sizes may be just what is missing.
-            if not self.trim():
-                raise
-            return self._device.allocate(rounded)
-
-    def give(self, pointer: int, size: int) -> None:
-        """Take a buffer back; work that was already asked for may still read it."""
-        self._free[_rounded(size)].append(pointer)
-
-    def trim(self) -> int:
-        """Give everything unused back to the card; returns how many buffers."""
-        self.stream.synchronize()
-        unused = [pointer for pointers in self._free.values() for pointer in pointers]
-        self._free.clear()
-        for pointer in unused:
-            self._device.free(pointer)
-        return len(unused)
-
-
-class CardTensor:
-    """An output that stayed on the card; its buffer goes back when nobody holds it any more."""
-
-    def __init__(self, pool: BufferPool, shape: tuple[int, ...], dtype: Any) -> None:
-        self.dtype = np.dtype(dtype)
-        self.size = int(np.prod(shape)) * self.dtype.itemsize
-        self.pointer = pool.take(self.size)
-        self._shape, self._pool = shape, pool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its sizes."""
-        return self._shape
-
-    def numpy(self) -> Array:
-        """A copy in the host's memory."""
-        array = np.empty(self._shape, self.dtype)
-        self._pool.stream.read(array, self.pointer)
-        return array
-
-    def fill(self, array: Array) -> None:
-        """Copy an array of the same shape into it."""
-        self._pool.stream.write(self.pointer, np.ascontiguousarray(array, self.dtype))
-
-    def __del__(self) -> None:
-        if hasattr(self, "_pool"):
-            self._pool.give(self.pointer, self.size)
 
 
 class TensorRTSession:
@@ -101,7 +26,7 @@ class TensorRTSession:
     Args:
         graph: its row in the table.
         engine: the deserialised engine; held as long as the session.
-        module: TensorRT, for the names of its types.
+        trt: makes contexts and knows the names of types.
         pool: gives the buffers; everything of this session happens on its stream.
         take_errors: what TensorRT has complained of since the last call.
     """
@@ -110,24 +35,24 @@ class TensorRTSession:
         self,
         graph: GraphSpec,
         engine: Any,
-        module: Any,
+        trt: TensorRT,
         pool: BufferPool,
         take_errors: Callable[[], list[str]],
     ) -> None:
         self._take_errors = take_errors
-        self._graph, self._engine = graph, engine
+        self._graph, self._engine, self._trt = graph, engine, trt
         self._pool, self._stream = pool, pool.stream
-        with failures(f"{graph.name}: making a context"):
-            self._context = engine.create_execution_context()
-        if self._context is None:
-            raise device_error(graph.name, "no execution context: out of memory")
+        # What an engine needs while it computes; its contexts do so one after the other.
+        size = trt.workspace_size(engine)
+        self._workspace = CardTensor(pool, (max(size, 1),), np.uint8)
+        self._context = self.new_context()
         self._types: dict[str, Any] = {}
         self._inputs: list[str] = []
         self._outputs: list[str] = []
         for index in range(engine.num_io_tensors):
             name = engine.get_tensor_name(index)
-            self._types[name] = np.dtype(module.nptype(engine.get_tensor_dtype(name)))
-            is_input = engine.get_tensor_mode(name) == module.TensorIOMode.INPUT
+            self._types[name] = np.dtype(trt.module.nptype(engine.get_tensor_dtype(name)))
+            is_input = engine.get_tensor_mode(name) == trt.module.TensorIOMode.INPUT
             (self._inputs if is_input else self._outputs).append(name)
 
     def run(self, feeds: Mapping[str, Feed], keep: Collection[str] = ()) -> dict[str, Any]:
@@ -152,14 +77,24 @@ class TensorRTSession:
         """A feed on the card, in the type that the engine reads."""
         if isinstance(feed, CardTensor):
             return feed
-        array = feed if isinstance(feed, np.ndarray) else feed.numpy()
-        tensor = self._tensor(tuple(array.shape), self._types.get(name, array.dtype))
+        array = host(feed)
+        tensor = self.tensor(tuple(array.shape), self._types.get(name, array.dtype))
         tensor.fill(array)
         return tensor
 
     def enqueue(self, inputs: Mapping[str, CardTensor]) -> dict[str, CardTensor]:
         """Let the engine compute on its stream; returns its outputs, which come in time."""
-        context = self._context
+        outputs = self.place(self._context, inputs)
+        used = (*inputs.values(), *outputs.values())
+        self._execute(tuple(tensor.pointer for tensor in used))
+        return outputs
+
+    def place(self, context: Any, inputs: Mapping[str, CardTensor]) -> dict[str, CardTensor]:
+        """Tell a context where its inputs lie; returns its outputs, which have memory now.
+
+        Raises:
+            ValueError: the engine was not built for a shape (named).
+        """
         for name, tensor in inputs.items():
             if not context.set_input_shape(name, tensor.shape):
                 raise ValueError(
@@ -171,53 +106,44 @@ class TensorRTSession:
             outputs = {}
             for name in self._outputs:
                 shape = tuple(context.get_tensor_shape(name))
-                outputs[name] = self._tensor(shape, self._types[name])
+                outputs[name] = self.tensor(shape, self._types[name])
                 context.set_tensor_address(name, outputs[name].pointer)
-            used = (*inputs.values(), *outputs.values())
-            self._execute(tuple(tensor.pointer for tensor in used))
         return outputs
 
-    def _execute(self, addresses: tuple[int, ...]) -> None:
-        if not self._context.execute_async_v3(self._stream.handle):
+    def new_context(self) -> Any:
+        """An execution context, in the memory that all of this session share."""
+        with failures(f"{self._graph.name}: making a context"):
+            context = self._trt.context(self._engine, self._workspace.pointer)
+        if context is None:
+            raise device_error(self._graph.name, "no execution context: out of memory")
+        return context
+
+    def execute(self, context: Any) -> None:
+        """Let a context compute.
+
+        Raises:
+            DeviceError: TensorRT could not begin.
+        """
+        with failures(self._graph.name):
+            begun = context.execute_async_v3(self._stream.handle)
+        if not begun:
             said = "; ".join(self._take_errors()) or "TensorRT could not compute it"
             raise device_error(self._graph.name, said)
 
-    def _tensor(self, shape: tuple[int, ...], dtype: Any) -> CardTensor:
+    def record(self, context: Any) -> Callable[[], None]:
+        """What launches a context's work again, with the shapes and addresses of now.
+
+        Raises:
+            DeviceError: something in it cannot be recorded.
+        """
+        return self._stream.capture(lambda: self.execute(context))
+
+    def tensor(self, shape: tuple[int, ...], dtype: Any) -> CardTensor:
+        """A tensor with anything in it."""
         return CardTensor(self._pool, shape, dtype)
 
-
-class PrefillSession(TensorRTSession):
-    """`t2s_prefill`: the engine reads the sentence, its keys and values are put into the slot."""
-
-    def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, CardTensor]:
-        caches = {name: self._own(name, feeds[name], keep) for name in CACHE}
-        slot = int(_host(feeds["slot"])[0])
-        made = self.read_sentence(feeds)
-        for name, cache in caches.items():
-            self._place(cache, made[name], slot)
-        return {"logits": made["logits"], **caches}
-
-    def read_sentence(self, feeds: Mapping[str, Feed]) -> dict[str, CardTensor]:
-        """Logits, and new keys and values (L, 1, H, T, D/H), on the card."""
-        return self.enqueue({name: self.upload(name, feeds[name]) for name in self._inputs})
-
-    def _own(self, name: str, feed: Feed, keep: Collection[str]) -> CardTensor:
-        if isinstance(feed, CardTensor) and name in keep:
-            return feed
-        tensor = self._tensor(tuple(feed.shape), np.float32)
-        tensor.fill(_host(feed))
-        return tensor
-
-    def _place(self, cache: CardTensor, new: CardTensor, slot: int) -> None:
-        layers, slots, heads, places, size = cache.shape
-        width = size * cache.dtype.itemsize
-        length = min(new.shape[3], places)
-        for layer in range(layers):
-            target = cache.pointer + (layer * slots + slot) * heads * places * width
-            source = new.pointer + layer * heads * new.shape[3] * width
-            pitches = (places * width, new.shape[3] * width)
-            self._stream.clear(target, heads * places * width)
-            self._stream.copy(target, source, pitches, length * width, heads)
+    def _execute(self, addresses: tuple[int, ...]) -> None:
+        self.execute(self._context)
 
 
 class DecodeSession(TensorRTSession):
@@ -237,6 +163,7 @@ class DecodeSession(TensorRTSession):
             # Graphs that were recorded for another length of cache belong to another state.
             self._places = inputs["keys"].size
             self._seen.clear()
+            self._stream.synchronize()
             self._recorded.clear()
         for name in self._inputs:
             if name not in CACHE:
@@ -244,7 +171,7 @@ class DecodeSession(TensorRTSession):
                 if known is None or known.shape != feeds[name].shape:
                     self._small[name] = self.upload(name, feeds[name])
                 else:
-                    known.fill(_host(feeds[name]))
+                    known.fill(host(feeds[name]))
                 inputs[name] = self._small[name]
         made = self.enqueue(inputs)
         return {"logits": made["logits"], **{name: made[f"new_{name}"] for name in CACHE}}
@@ -270,14 +197,6 @@ class DecodeSession(TensorRTSession):
         launch()
 
 
-def _host(feed: Feed) -> Array:
+def host(feed: Feed) -> Array:
+    """A feed in the host's memory."""
     return feed if isinstance(feed, np.ndarray) else feed.numpy()
-
-
-def _rounded(size: int) -> int:
-    """The size of the buffer for so many bytes: of eight to an octave, so that few sizes occur.
-
-    Sentences differ in length; a buffer for each length would fill the card in a day.
-    """
-    step = 1 << max(_LEAST, size.bit_length() - 4)
-    return max(-(-size // step), 1) * step

@@ -103,12 +103,15 @@ class PlainPrefill(nn.Module):
         self.t2s = t2s
 
     def forward(
-        self, phones: Tensor, bert: Tensor, prompt: Tensor
+        self, phones: Tensor, bert: Tensor, prompt: Tensor, phone_places: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `T2S.prefill`."""
+        """See `T2S.prefill`; with the phones' places (1, n), those at -1 are padding in front."""
         network = self.t2s
-        x = network.embed(phones, bert, prompt)
+        x = network.embed(phones, bert, prompt, phone_places)
         visible = prefill_visible(phones.shape[1], prompt.shape[1], x.device)
+        if phone_places is not None:
+            # Tokens are never below 0.
+            visible = visible & (torch.cat([phone_places, prompt], dim=1) >= 0)
         hidden = torch.where(visible, 0.0, -math.inf)
         keys, values = [], []
         for block in network.h:

@@ -140,9 +140,16 @@ class EncodeGraph(nn.Module):
         super().__init__()
         self.vits = vits
 
-    def forward(self, codes: Tensor, phones: Tensor, text_style: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
-        latent = self.vits.latent(codes, phones, text_style)
+    def forward(
+        self,
+        codes: Tensor,
+        phones: Tensor,
+        text_style: Tensor,
+        frame_mask: Tensor | None = None,
+        phone_mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """See the class; masks (1, 1, 2N) and (1, 1, n) where the sentence was lengthened."""
+        latent = self.vits.latent(codes, phones, text_style, frame_mask, phone_mask)
         project = self.vits.enc_p.proj
         mean, log_deviation = project(latent).split([project.out_channels // 2] * 2, dim=1)
         return mean, log_deviation
@@ -155,9 +162,11 @@ class FlowGraph(nn.Module):
         super().__init__()
         self.vits = vits
 
-    def forward(self, latent: Tensor, flow_style: Tensor) -> Tensor:
-        """See the class."""
-        return self.vits.flow(latent, flow_style)  # type: ignore[no-any-return]
+    def forward(
+        self, latent: Tensor, flow_style: Tensor, frame_mask: Tensor | None = None
+    ) -> Tensor:
+        """See the class; a mask (1, 1, T) where the sentence was lengthened."""
+        return self.vits.flow(latent, flow_style, frame_mask)  # type: ignore[no-any-return]
 
 
 class GenerateGraph(nn.Module):

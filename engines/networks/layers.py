@@ -14,6 +14,9 @@ from engines.errors import CheckpointError
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
+HIDDEN = 1e4
+"""Taken from the score of a frame that is padding: its share is then nought (the original's)."""
+
 _WEIGHT_NORM_SPELLINGS = (
     (".weight_g", ".weight_v"),
     (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
@@ -130,6 +133,18 @@ def window(x: Tensor, heads: int, reach: int) -> Window:
     return Window(place, apart == place, frame, around == frame)
 
 
+def attention(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """Shares of scores (B, heads, T, M); none for what a mask (B, 1, M) calls padding."""
+    if mask is not None:
+        scores = scores + (mask.unsqueeze(1) - 1) * HIDDEN
+    return torch.softmax(scores, dim=-1)
+
+
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, C, T) with noughts where a mask (B, 1, T) calls it padding."""
+    return x if mask is None else x * mask
+
+
 class RelativeAttention(nn.Module):
     """Self-attention that knows how far apart two frames are, up to 4 (Shaw et al. 2018)."""
 
@@ -147,12 +162,12 @@ class RelativeAttention(nn.Module):
         self.emb_rel_k = nn.Parameter(torch.zeros(table))
         self.emb_rel_v = nn.Parameter(torch.zeros(table))
 
-    def forward(self, x: Tensor, window: Window) -> Tensor:
-        """(B, C, T) → (B, C, T)."""
+    def forward(self, x: Tensor, window: Window, mask: Tensor | None = None) -> Tensor:
+        """(B, C, T), mask (B, 1, T) → (B, C, T)."""
         q = split_heads(self.conv_q(x), self.heads, self.size) * self.scale
         k = split_heads(self.conv_k(x), self.heads, self.size)
         v = split_heads(self.conv_v(x), self.heads, self.size)
-        weights = torch.softmax(q @ k.transpose(2, 3) + self.near(q, window), dim=-1)
+        weights = attention(q @ k.transpose(2, 3) + self.near(q, window), mask)
         mixed = weights @ v + self.around(weights, window)
         out: Tensor = self.conv_o(join_heads(mixed, self.heads * self.size))
         return out
@@ -180,12 +195,12 @@ class CrossAttention(nn.Module):
         self.conv_v = nn.Conv1d(channels, channels, 1)
         self.conv_o = nn.Conv1d(channels, channels, 1)
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """(B, C, T), (B, C, M) → (B, C, T)."""
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, T), (B, C, M), mask (B, 1, M) → (B, C, T)."""
         q = split_heads(self.conv_q(x), self.heads, self.size) * self.scale
         k = split_heads(self.conv_k(memory), self.heads, self.size)
         v = split_heads(self.conv_v(memory), self.heads, self.size)
-        mixed = torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v
+        mixed = attention(q @ k.transpose(2, 3), mask) @ v
         out: Tensor = self.conv_o(join_heads(mixed, self.heads * self.size))
         return out
 
@@ -198,9 +213,10 @@ class FeedForward(nn.Module):
         self.conv_1 = nn.Conv1d(channels, inner, kernel, padding=kernel // 2)
         self.conv_2 = nn.Conv1d(inner, channels, kernel, padding=kernel // 2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) → (B, C, T)."""
-        out: Tensor = self.conv_2(torch.relu(self.conv_1(x)))
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, T), mask (B, 1, T) → (B, C, T)."""
+        inner = torch.relu(self.conv_1(masked(x, mask)))
+        out: Tensor = self.conv_2(masked(inner, mask))
         return out
 
 
@@ -215,14 +231,14 @@ class Encoder(nn.Module):
         self.ffn_layers = nn.ModuleList(FeedForward(channels, inner, kernel) for _ in range(layers))
         self.norm_layers_2 = nn.ModuleList(ChannelNorm(channels) for _ in range(layers))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) → (B, C, T)."""
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, T) → (B, C, T); anything comes out where a mask (B, 1, T) calls it padding."""
         near = window(x, self.heads, RelativeAttention.WINDOW)
-        for attention, norm_1, feed_forward, norm_2 in zip(
+        for attend, norm_1, feed_forward, norm_2 in zip(
             self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2, strict=True
         ):
-            x = norm_1(x + attention(x, near))
-            x = norm_2(x + feed_forward(x))
+            x = norm_1(x + attend(x, near, mask))
+            x = norm_2(x + feed_forward(x, mask))
         return x
 
 
@@ -245,9 +261,9 @@ class WaveNet(nn.Module):
             for last in (layer == self.LAYERS - 1 for layer in range(self.LAYERS))
         )
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, C, T) and `cond_layer(style)` (B, 8C, 1) → (B, C, T)."""
-        total = x
+    def forward(self, x: Tensor, condition: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, T), `cond_layer(style)` (B, 8C, 1), mask (B, 1, T) → (B, C, T)."""
+        total = x = masked(x, mask)
         for layer, (gates, res_skip) in enumerate(
             zip(self.in_layers, self.res_skip_layers, strict=True)
         ):
@@ -258,6 +274,6 @@ class WaveNet(nn.Module):
             out = res_skip(torch.tanh(filtered) * torch.sigmoid(gate))
             if layer < self.LAYERS - 1:
                 kept, out = out.split([width, width], dim=1)
-                x = x + kept
+                x = masked(x + kept, mask)
             total = out if layer == 0 else total + out
         return total

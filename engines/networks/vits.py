@@ -128,19 +128,29 @@ class Vits(nn.Module):
         text = self.ge_to512(ge.squeeze(-1)).unsqueeze(-1) if self.speaker_embedding else ge
         return Condition(text, self.flow.condition(ge), self.dec.cond(ge))
 
-    def latent(self, codes: Tensor, phones: Tensor, text_condition: Tensor) -> Tensor:
+    def latent(
+        self,
+        codes: Tensor,
+        phones: Tensor,
+        text_condition: Tensor,
+        frame_mask: Tensor | None = None,
+        phone_mask: Tensor | None = None,
+    ) -> Tensor:
         """Latent frames of a sentence, or of a sentence so far.
 
         Args:
             codes: (B, N) semantic tokens.
             phones: (B, P) phone ids of the text to speak, never of the reference's text.
             text_condition: `Condition.text`.
+            frame_mask: (B, 1, 2N), nought where tokens are padding.
+            phone_mask: (B, 1, P), nought where phones are padding.
 
         Returns:
             (B, hidden, 2N). When streaming, cut the new frames out of it and cross-fade them with
             the chunk before (`crossfade_latent`) ahead of `decode`.
         """
-        return self.enc_p.latent(F.embedding(codes, self.codebook), phones, text_condition)
+        quantized = F.embedding(codes, self.codebook)
+        return self.enc_p.latent(quantized, phones, text_condition, frame_mask, phone_mask)
 
     def decode(self, latent: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         """Samples of latent frames.
@@ -255,13 +265,24 @@ class TextEncoder(nn.Module):
         self.encoder2 = encoder(config.n_layers // 2)
         self.proj = nn.Conv1d(hidden, 2 * config.inter_channels, 1)
 
-    def latent(self, quantized: Tensor, phones: Tensor, condition: Tensor) -> Tensor:
-        """Codebook rows (B, N, 768), phones (B, P), (B, 512, 1) → (B, hidden, 2N)."""
+    def latent(
+        self,
+        quantized: Tensor,
+        phones: Tensor,
+        condition: Tensor,
+        frame_mask: Tensor | None = None,
+        phone_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Codebook rows (B, N, 768), phones (B, P), (B, 512, 1) → (B, hidden, 2N).
+
+        Masks (B, 1, 2N) and (B, 1, P) are nought where a sentence has been lengthened.
+        """
         twice = torch.stack([quantized, quantized], dim=2)
         twice = twice.reshape(quantized.shape[0], -1, self.ssl_proj.in_channels)
         x = self.ssl_proj(twice.transpose(1, 2))
-        text = self.encoder_text(self.text_embedding(phones).transpose(1, 2))
-        out: Tensor = self.encoder2(self.mrte(self.encoder_ssl(x), text, condition))
+        text = self.encoder_text(self.text_embedding(phones).transpose(1, 2), phone_mask)
+        content = self.mrte(self.encoder_ssl(x, frame_mask), text, condition, phone_mask)
+        out: Tensor = self.encoder2(content, frame_mask)
         return out
 
     def prior(self, latent: Tensor, length: int) -> tuple[Tensor, Tensor]:
@@ -280,10 +301,13 @@ class MRTE(nn.Module):
         self.cross_attention = CrossAttention(MRTE_CHANNELS, MRTE_HEADS)
         self.c_post = nn.Conv1d(MRTE_CHANNELS, hidden, 1)
 
-    def forward(self, content: Tensor, text: Tensor, condition: Tensor) -> Tensor:
-        """(B, hidden, T), (B, hidden, P), (B, 512, 1) → (B, hidden, T)."""
+    def forward(
+        self, content: Tensor, text: Tensor, condition: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """(B, hidden, T), (B, hidden, P), (B, 512, 1), mask (B, 1, P) → (B, hidden, T)."""
         x = self.c_pre(content)
-        out: Tensor = self.c_post(self.cross_attention(x, self.text_pre(text)) + x + condition)
+        looked = self.cross_attention(x, self.text_pre(text), mask)
+        out: Tensor = self.c_post(looked + x + condition)
         return out
 
 
@@ -303,13 +327,13 @@ class Flow(nn.Module):
             biases.append(coupling.condition(ge))
         return torch.cat(biases, dim=1)
 
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        """(B, inter, T), (B, 4 · 8 · hidden, 1) → (B, inter, T)."""
+    def forward(self, z: Tensor, condition: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, inter, T), (B, 4 · 8 · hidden, 1), mask (B, 1, T) → (B, inter, T)."""
         first = 0
         for coupling in reversed(self.couplings):
             assert isinstance(coupling, Coupling)
             last = first + coupling.enc.cond_layer.out_channels
-            z = coupling(torch.flip(z, (1,)), condition[:, first:last])
+            z = coupling(torch.flip(z, (1,)), condition[:, first:last], mask)
             first = last
         return z
 
@@ -328,11 +352,11 @@ class Coupling(nn.Module):
         bias: Tensor = self.enc.cond_layer(ge)
         return bias
 
-    def forward(self, z: Tensor, bias: Tensor) -> Tensor:
-        """(B, inter, T), (B, 8 · hidden, 1) → (B, inter, T)."""
+    def forward(self, z: Tensor, bias: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, inter, T), (B, 8 · hidden, 1), mask (B, 1, T) → (B, inter, T)."""
         half = self.post.out_channels
         kept, moved = torch.split(z, [half, half], dim=1)
-        return torch.cat([kept, moved - self.post(self.enc(self.pre(kept), bias))], dim=1)
+        return torch.cat([kept, moved - self.post(self.enc(self.pre(kept), bias, mask))], dim=1)
 
 
 class Generator(nn.Module):

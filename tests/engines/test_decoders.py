@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engines.backends.onnxruntime_backend import HostTensor
 from engines.decoders import (
     EagerSpeech,
     Streaming,
@@ -30,7 +31,7 @@ class ChangeableDecoder:
         self.asked = 0
 
     def statistics(self, tokens: Any, utterance: Utterance) -> Any:
-        statistics = np.zeros((1, 4, 2 * len(tokens)), np.float32)
+        statistics = HostTensor(np.zeros((1, 4, 2 * len(tokens)), np.float32))
         return statistics, statistics
 
     def latent(self, mean: Any, deviation: Any, noise: Any, prompt: Any) -> Any:

@@ -15,7 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from engines.build import graph_model
 from engines.graphs import graphs
 from engines.half import to_half
+from engines.lean_graphs import lean
 from engines.model_folder import ModelFolder
+from engines.padding import without_padding
 from engines.verify import SIZES, random_feeds
 
 BOUND = 3e-3
@@ -43,7 +45,8 @@ def test_half_is_close_to_float32(tiny_model: Path, graph: str) -> None:
     names = {value.name for value in whole.get_inputs()}
     for number, sizes in enumerate(SIZES):
         feeds = random_feeds(graphs(folder.model)[graph], folder.model, sizes, number)
-        given = {name: array for name, array in feeds.items() if name in names}
+        told = without_padding(graphs(folder.model)[graph], feeds)
+        given = {name: array for name, array in told.items() if name in names}
         for expected, made in zip(whole.run(None, given), half.run(None, given), strict=True):
             assert made.dtype == expected.dtype
             np.testing.assert_allclose(made, expected, rtol=0, atol=BOUND * np.abs(expected).max())
@@ -68,6 +71,18 @@ def test_norms_and_softmax_stay_float32(tiny_model: Path, graph: str) -> None:
         assert (kept, TensorProto.FLOAT16) not in seen
     products = ("MatMul", "Conv", "ConvTranspose", "Gemm")
     assert sum(seen[name, TensorProto.FLOAT16] for name in products) > 0
+
+
+@pytest.mark.parametrize("graph", ["vits_flow", "vits_encode"])
+def test_a_mask_takes_the_type_of_what_it_hides(tiny_model: Path, graph: str) -> None:
+    folder = ModelFolder.read(tiny_model)
+    padded = graph_model(folder, graph, "fp16")
+    plain = onnx.load(folder.graph_file(graph))
+    lean(plain)
+    to_half(plain)
+    casts = [sum(node.op_type == "Cast" for node in model.graph.node) for model in (plain, padded)]
+    # Each mask once; the rest is as without.
+    assert casts[0] < casts[1] <= casts[0] + 2
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import onnxruntime
 from engines.backends.tensorrt_module import TensorRT
 
 CAPACITY = 1 << 30
+WORKSPACE = 4096
 
 
 class Memory:
@@ -178,6 +179,10 @@ class Bindings:
     def cuGraphDestroy(self, _: Any) -> Any:
         return (OK,)
 
+    def cuGraphExecDestroy(self, graph: Any) -> Any:
+        graph.clear()
+        return (OK,)
+
     def cuGraphLaunch(self, graph: Any, _: int) -> Any:
         for work in graph:
             work()
@@ -212,7 +217,12 @@ class Engine:
     def get_tensor_dtype(self, name: str) -> Any:
         return self.types[name]
 
-    def create_execution_context(self) -> Context:
+    @property
+    def device_memory_size_v2(self) -> int:
+        return WORKSPACE
+
+    def create_execution_context(self, strategy: str) -> Context:
+        assert strategy == "USER_MANAGED"
         return Context(self)
 
 
@@ -224,6 +234,10 @@ class Context:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
         self.known: dict[Any, dict[str, tuple[int, ...]]] = {}
+        self.workspace: tuple[int, int] | None = None
+
+    def set_device_memory(self, address: int, size: int) -> None:
+        self.workspace = (address, size)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self.shapes[name] = tuple(shape)
@@ -246,6 +260,8 @@ class Context:
 
     def execute_async_v3(self, handle: int) -> bool:
         assert handle > 1000
+        assert self.workspace is not None
+        view(*self.workspace)[:] = 0xCD
         shapes, addresses = dict(self.shapes), dict(self.addresses)
         if self.engine.bindings.recording is None:
             self.execute(shapes, addresses)
@@ -276,6 +292,7 @@ class Paper(TensorRT):
         module = SimpleNamespace(
             __version__="0.1",
             TensorIOMode=SimpleNamespace(INPUT="INPUT"),
+            ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="USER_MANAGED"),
             nptype=lambda kind: kind,
             Runtime=lambda logger: SimpleNamespace(
                 deserialize_cuda_engine=lambda content: (

@@ -116,8 +116,9 @@ def test_sentences_of_all_lengths_share_their_buffers(backend: TensorRTBackend) 
         session.run({**feeds, "latent": long[:, :, :frames].copy()})
         gc.collect()
         sizes.append(len(backend.device.cuda.live))
-    # One octave of lengths, eighty of them: eight sizes for the input and the output.
-    assert sizes[-1] - sizes[0] <= 18
+    # One octave of lengths, eighty of them: four prepared sizes, each with three inputs and an
+    # output, and buffers of eight sizes for what leaves.
+    assert sizes[-1] - sizes[0] <= 24
 
 
 def test_a_fed_cache_is_left_alone_unless_it_is_kept_again(backend: TensorRTBackend) -> None:
