@@ -23,15 +23,7 @@ from torch import Tensor
 from engines.backends import CheckpointFiles, open_backend
 from engines.backends.torch_backend import TorchBackend
 from engines.errors import ConvertError
-from engines.graphs import (
-    FRAMES,
-    FRAMES_PER_TOKEN,
-    Axis,
-    GraphSpec,
-    ModelFacts,
-    TensorSpec,
-    graphs,
-)
+from engines.graphs import Axis, GraphSpec, ModelFacts, TensorSpec, graphs
 from engines.model_folder import (
     PADDED,
     PLAIN_STEP,
@@ -47,7 +39,7 @@ from engines.token_drift import LEAST_AGREEMENT, MOST_VARIATION, TokenDrift, mea
 
 OPSET = 17
 TRACED = 12
-"""The size of every free axis while a graph is traced, but for frames, of which tokens have two."""
+"""The size of every free axis while a graph is traced."""
 
 _INLINE = 1024  # bytes; smaller tensors stay in the graph, where optimizers fold them
 _ALIGNMENT = 4096  # a page: ONNX Runtime maps the file instead of reading it
@@ -225,10 +217,8 @@ def _name_constants(graph: Any) -> None:
 
 def _input(tensor: TensorSpec) -> tuple[str, Tensor, dict[int, str]]:
     axes = {place: size.name for place, size in enumerate(tensor.shape) if isinstance(size, Axis)}
-    traced = {FRAMES.name: FRAMES_PER_TOKEN * TRACED}
     shape: Sequence[int] = [
-        max(traced.get(size.name, TRACED), size.min) if isinstance(size, Axis) else size
-        for size in tensor.shape
+        max(TRACED, size.min) if isinstance(size, Axis) else size for size in tensor.shape
     ]
     example = torch.zeros(list(shape), dtype=getattr(torch, tensor.dtype))
     return tensor.name, example, axes

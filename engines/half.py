@@ -37,7 +37,7 @@ _CACHES = ("keys", "values")
 _BOOLEAN = frozenset({"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or"})
 _INTEGER = frozenset({"Shape", "Size", "NonZero", "ArgMax", "ArgMin"})
 
-_VIEWS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Transpose"})
+_VIEWS = frozenset({"Reshape", "Unsqueeze", "Squeeze", "Transpose", "Concat"})
 
 # A constant and a mask take the type of whoever computes with them.
 Kind = Literal["half", "float", "constant", "mask", "other"]

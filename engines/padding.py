@@ -30,19 +30,20 @@ from engines.graphs import (
 
 Array: TypeAlias = npt.NDArray[Any]
 
+TOKEN_MASK = TensorSpec("token_mask", "float32", (1, 1, TOKENS))
 FRAME_MASK = TensorSpec("frame_mask", "float32", (1, 1, FRAMES))
 PHONE_MASK = TensorSpec("phone_mask", "float32", (1, 1, TEXT))
 PHONE_PLACES = TensorSpec("phone_places", "int64", (1, PHONES))
 """The place of each phone in its text, -1 where it is padding."""
 
 MARKS = {
-    "vits_encode": (FRAME_MASK, PHONE_MASK),
+    "vits_encode": (TOKEN_MASK, PHONE_MASK),
     "vits_flow": (FRAME_MASK,),
     "t2s_prefill": (PHONE_PLACES,),
 }
 """Graph → inputs that say what is padding."""
 
-MASKS = frozenset({FRAME_MASK.name, PHONE_MASK.name})
+MASKS = frozenset({TOKEN_MASK.name, FRAME_MASK.name, PHONE_MASK.name})
 """Names of inputs that are one, or nought for padding."""
 
 _IN_FRONT = frozenset({PHONES.name})

@@ -24,6 +24,11 @@ Progress: TypeAlias = "Callable[[int, int], None]"
 
 FLAVOURS = {"tensorrt": "trt", "tensorrt_rtx": "rtx", "tensorrt_rtx_bindings": "rtx"}
 """Module → how its engines are labelled; the third is the second under the name of its wheel."""
+HALF_LEVEL = 2
+"""How hard releases that choose types themselves look for half-precision kernels, 0 to 5.
+
+Every layer is timed in both types: SoVITS's generator took eight minutes at the usual level 3.
+"""
 _ARCHITECTURE = re.compile(r"(?:sm_?)?(\d{1,2})\.?(\d)", re.IGNORECASE)
 _CAREFUL = ("SOFTMAX", "NORMALIZATION", "REDUCE", "UNARY")
 _PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION")
@@ -255,8 +260,7 @@ def _allow_half(trt: Any, config: Any, network: Any, precision: str) -> None:
     if precision == "int8":
         config.set_flag(trt.BuilderFlag.INT8)
     config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
-    # Every layer is timed in both types: SoVITS's generator took eight minutes at the usual level.
-    config.builder_optimization_level = 2
+    config.builder_optimization_level = HALF_LEVEL
     for layer in careful_layers(trt, network):
         layer.precision = trt.float32
 

@@ -5,6 +5,7 @@ The torch backend runs them, and an export traces them, so both mean the same th
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -145,10 +146,13 @@ class EncodeGraph(nn.Module):
         codes: Tensor,
         phones: Tensor,
         text_style: Tensor,
-        frame_mask: Tensor | None = None,
+        token_mask: Tensor | None = None,
         phone_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """See the class; masks (1, 1, 2N) and (1, 1, n) where the sentence was lengthened."""
+        """See the class; masks (1, 1, N) and (1, 1, n) where the sentence was lengthened."""
+        frame_mask = token_mask
+        if token_mask is not None:
+            frame_mask = torch.stack([token_mask, token_mask], dim=-1).reshape(1, 1, -1)
         latent = self.vits.latent(codes, phones, text_style, frame_mask, phone_mask)
         project = self.vits.enc_p.proj
         mean, log_deviation = project(latent).split([project.out_channels // 2] * 2, dim=1)

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tensorrt_job import GREEDY_SLOTS, SPOKEN, greedy_tokens, sentence, utteranc
 
 from engines.backends.cuda_device import architecture
 from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
+from engines.backends.prepared_session import PreparedSession
 from engines.backends.tensorrt_backend import TensorRTBackend
 from engines.backends.tensorrt_module import find_tensorrt
 from engines.backends.tensorrt_session import TensorRTSession
@@ -34,12 +36,12 @@ from engines.bench import Figures, measure
 from engines.bert_features import BertFeatures
 from engines.build import ENGINES, engine_key, speaking
 from engines.calibrate import spectral_distance
-from engines.decoders import Streaming, VitsDecoder
+from engines.decoders import Streaming, Utterance, VitsDecoder
 from engines.engine_store import EngineStore
 from engines.errors import DeviceError, OutOfMemoryError
 from engines.model_folder import ModelFolder
 from engines.prompt import VoicePrompt
-from engines.sampling import SamplingParams
+from engines.sampling import SamplingParams, normal_noise
 from engines.semantic import open_decoder
 from engines.synthesizer import Synthesizer
 from engines.text.types import PhonemizedText, Run
@@ -48,7 +50,7 @@ from engines.token_drift import compare_logits, record_logits
 STARTED = time.monotonic()
 PRODUCT = "TensorRT FP16, our kernels"
 ASKED = ("product", "lose")
-PARTS = ("fp32", "table", "fp16", "drawn", "stages", "first_audio", "endurance")
+PARTS = ("fp32", "table", "fp16", "drawn", "stages", "lengths", "first_audio", "endurance")
 """Of a measurement, in the order of their worth; those of `ASKED` are done where they are named."""
 ROWS = {
     "first_audio_ms": "first audio (25 tokens), ms",
@@ -156,14 +158,14 @@ class Measurement:
         """Where the time of 100 tokens' sound goes, each graph waited for."""
         backend, run = self.backend("fp16"), TensorRTSession.run
         times: dict[str, list[float]] = defaultdict(list)
-        last: dict[Any, Any] = {}
+        sessions: dict[Any, None] = {}
 
         def timed(session: Any, *given: Any, **named: Any) -> Any:
             begun = time.perf_counter()
             made = run(session, *given, **named)
             session._stream.synchronize()
             times[session._graph.name].append(1e3 * (time.perf_counter() - begun))
-            last[session] = given[0]
+            sessions[session] = None
             return made
 
         decoder = VitsDecoder(backend)
@@ -175,28 +177,71 @@ class Measurement:
             TensorRTSession.run = run  # type: ignore[method-assign]
         for name, found in times.items():
             self.report.note(f"fp16: {name}, ms", float(np.median(found[2:])))
-        for session, feeds in last.items():
-            self._host_share(session, feeds)
+        for session in sessions:
+            self._host_share(session)
         backend.close()
+        noise = _median(lambda: normal_noise(1, backend.model.latent, 0, 200), self.given.runs)
+        self.report.note("noise of 200 frames, on the host, ms", noise)
 
-    def _host_share(self, session: TensorRTSession, feeds: Any) -> None:
+    def _host_share(self, session: PreparedSession) -> None:
         """The engine alone: asked for by the host, and recorded, which leaves the card's share."""
-        name, stream = session._graph.name, session._stream
-        inputs = {each: session.upload(each, feeds[each]) for each in session._inputs}
+        name, ready = session._graph.name, next(reversed(session._sizes.values()))
 
         def waited(work: Callable[[], Any]) -> float:
             def both() -> None:
                 work()
-                stream.synchronize()
+                session._stream.synchronize()
 
             return _median(both, 4 * self.given.runs)
 
-        outputs = session.enqueue(inputs)  # held, so that the addresses stay theirs
-        took = waited(lambda: session._execute(()))
+        took = waited(lambda: session.execute(ready._context))
         self.report.note(f"fp16: {name}, engine alone, ms", took)
-        recorded = stream.capture(lambda: session._execute(()))
-        self.report.note(f"fp16: {name}, recorded, ms", waited(recorded))
-        del outputs
+        self.report.note(f"fp16: {name}, recorded, ms", waited(ready.run))
+
+    def lengths(self) -> None:
+        """Sentences of every length: the first time at a size, and when all sizes are known."""
+        backend = self.backend("fp16")
+        vits, random = VitsDecoder(backend), np.random.default_rng(0)
+        # From half a second to six: what a home says.
+        jobs = [
+            (random.integers(0, backend.model.codes, count), random.integers(1, 60, texts))
+            for count, texts in zip(
+                random.integers(12, 150, 60), random.integers(8, 80, 60), strict=True
+            )
+        ]
+        held = backend.device.used
+        for turn in ("first time", "again", "once more"):
+            times = []
+            for tokens, phones in jobs:
+                said = Utterance(phones, self.voice, SamplingParams(seed=1))
+                begun = time.perf_counter()
+                vits.whole(tokens, said)
+                times.append(1e3 * (time.perf_counter() - begun))
+            each = [100 * took / len(job[0]) for took, job in zip(times, jobs, strict=True)]
+            self.report.note(
+                f"fp16: SoVITS of 60 lengths, {turn}: median, worst, for 100 tokens, ms",
+                [float(np.median(times)), float(max(times)), float(np.median(each))],
+            )
+        decoder = open_decoder(backend)
+        for turn in ("first time", "again"):
+            times = []
+            for number in range(20):
+                given = sentence(backend.model, number)
+                count = 30 + 3 * number
+                given = replace(
+                    given, phone_ids=given.phone_ids[:count], bert=given.bert[:, :count]
+                )
+                begun = time.perf_counter()
+                stream = decoder.admit(given)
+                backend._urgent.stream.synchronize()
+                times.append(1e3 * (time.perf_counter() - begun))
+                decoder.drop(stream)
+            self.report.note(
+                f"fp16: prefill of 20 lengths, {turn}: median, worst, ms",
+                [float(np.median(times)), float(max(times))],
+            )
+        self.report.note("prepared sizes, MiB of the card", (backend.device.used - held) / 2**20)
+        backend.close()
 
     def drawn(self) -> None:
         """The same for tokens drawn by our kernels."""

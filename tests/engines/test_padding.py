@@ -18,9 +18,9 @@ from engines.graphs import (
     TensorSpec,
 )
 from engines.padding import (
-    FRAME_MASK,
     PHONE_MASK,
     PHONE_PLACES,
+    TOKEN_MASK,
     WINDOWS,
     padded,
     prepared_size,
@@ -71,8 +71,8 @@ def test_frames_follow_their_tokens() -> None:
 
 def test_masks_hide_what_lies_behind() -> None:
     sizes = sizes_of(ENCODE, {"codes": (1, 13), "phones": (1, 31)})
-    frames, phones = sizes.marks(FRAME_MASK), sizes.marks(PHONE_MASK)
-    assert frames.tolist() == [[[1.0] * 26 + [0.0] * 6]]
+    tokens, phones = sizes.marks(TOKEN_MASK), sizes.marks(PHONE_MASK)
+    assert tokens.tolist() == [[[1.0] * 13 + [0.0] * 3]]
     assert phones.tolist() == [[[1.0] * 31 + [0.0]]]
 
 
@@ -86,7 +86,7 @@ def test_what_is_not_padded_can_be_told_too() -> None:
     feeds = {"codes": np.zeros((1, 5), np.int64), "phones": np.zeros((1, 3), np.int64)}
     told = without_padding(ENCODE, feeds)
     assert [tensor.name for tensor in padded(ENCODE).inputs] == list(told)
-    assert told["frame_mask"].tolist() == [[[1.0] * 10]]
+    assert told["token_mask"].tolist() == [[[1.0] * 5]]
     assert told["phone_mask"].tolist() == [[[1.0] * 3]]
 
 
