@@ -49,7 +49,7 @@ from engines.token_drift import compare_logits, record_logits
 
 STARTED = time.monotonic()
 PRODUCT = "TensorRT FP16, our kernels"
-ASKED = ("product", "lose")
+ASKED = ("product", "sound", "lose")
 PARTS = ("fp32", "table", "fp16", "drawn", "stages", "lengths", "first_audio", "endurance")
 """Of a measurement, in the order of their worth; those of `ASKED` are done where they are named."""
 ROWS = {
@@ -131,7 +131,11 @@ class Measurement:
         """Half precision against PyTorch."""
         self._equal("fp16")
 
-    def _equal(self, precision: str) -> None:
+    def sound(self) -> None:
+        """Half precision's sound against PyTorch's; needs no engine of the step."""
+        self._sound("fp16")
+
+    def _sound(self, precision: str) -> None:
         note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
         backend = self.backend(precision, kernels=precision == "fp16")
         decoder = VitsDecoder(backend)
@@ -144,6 +148,10 @@ class Measurement:
         distances = [spectral_distance(a, b) for a, b in zip(sounds, made, strict=True)]
         note("sound, spectral distance, dB", float(np.mean(distances)))
         backend.close()
+
+    def _equal(self, precision: str) -> None:
+        self._sound(precision)
+        note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
         backend = self.backend(precision, kernels=False)
         logits, _ = record_logits(backend, self.reference["tokens"])
         drift = compare_logits(self.reference["logits"], logits)
