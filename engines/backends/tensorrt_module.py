@@ -261,15 +261,22 @@ def _allow_half(trt: Any, config: Any, network: Any, precision: str) -> None:
         config.set_flag(trt.BuilderFlag.INT8)
     config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
     config.builder_optimization_level = HALF_LEVEL
-    for layer in careful_layers(trt, network):
+    careful, halved = sorted_layers(trt, network)
+    for layer in careful:
         layer.precision = trt.float32
+    if precision == "fp16":
+        # Left to choose, it times every product in both types, and keeps the matrices of mixed
+        # blocks in float32. In 8 bits a product's type is stated by what it reads.
+        for layer in halved:
+            layer.precision = trt.float16
 
 
-def careful_layers(trt: Any, network: Any) -> list[Any]:
-    """Layers that `engines.half` keeps in float32, found by what they are.
+def sorted_layers(trt: Any, network: Any) -> tuple[list[Any], list[Any]]:
+    """Layers that `engines.half` keeps in float32, and products that it computes in float16.
 
-    Such releases call every float of a parsed network float32, whatever its graph states: a product
-    is told by its weights, and the last one before an output by its place.
+    They are found by what they are: such releases call every float of a parsed network float32,
+    whatever its graph states. A product is told by its weights, and the last one before an output
+    by its place.
     """
     careful, products, views = (
         {getattr(trt.LayerType, name, None) for name in names}
@@ -284,16 +291,17 @@ def careful_layers(trt: Any, network: Any) -> list[Any]:
         return any(_is_weight(trt, layer.get_input(n), makers, views) for n in (0, 1))
 
     last = _before(network, makers, products)
-    return [
-        layer
-        for layer in layers
-        if layer.num_outputs
-        and layer.get_output(0).dtype in (trt.float32, trt.float16)
-        and (
-            layer.type in careful
-            or (layer.type in products and (layer.name in last or not of_weights(layer)))
-        )
-    ]
+    kept: list[Any] = []
+    halved: list[Any] = []
+    for layer in layers:
+        if not layer.num_outputs or layer.get_output(0).dtype not in (trt.float32, trt.float16):
+            continue
+        if layer.type in products:
+            is_half = layer.name not in last and of_weights(layer)
+            (halved if is_half else kept).append(layer)
+        elif layer.type in careful:
+            kept.append(layer)
+    return kept, halved
 
 
 def _is_weight(trt: Any, tensor: Any, makers: Mapping[str, Any], views: set[Any]) -> bool:

@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from engines.backends.tensorrt_module import _PRODUCTS, careful_layers, find_tensorrt
+from engines.backends.tensorrt_module import find_tensorrt, sorted_layers
 from engines.build import ENGINE_PRECISIONS, graph_model, speaking
 from engines.model_folder import ModelFolder
 
@@ -32,13 +32,14 @@ def main(root: Path, name: str) -> int:
                 continue
             layers = [network.get_layer(index) for index in range(network.num_layers)]
             types = Counter(str(layer.get_output(0).dtype) for layer in layers if layer.num_outputs)
-            kept = Counter(str(layer.type) for layer in careful_layers(trt, network))
-            products = sum(str(layer.type).split(".")[-1] in _PRODUCTS for layer in layers)
+            careful, halved = sorted_layers(trt, network)
+            kept = Counter(str(layer.type) for layer in careful)
             print(
                 "OK",
                 graph,
                 precision,
-                f"{len(layers)} layers, {products} products, float32 stay {dict(kept)}",
+                f"{len(layers)} layers, {len(halved)} products in float16",
+                f"float32 stay {dict(kept)}",
                 dict(types),
                 flush=True,
             )

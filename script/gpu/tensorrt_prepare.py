@@ -83,6 +83,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--tiny", action="store_true", help="a trial: tiny networks")
     parser.add_argument("--models", nargs="+", default=list(FULL), choices=FULL)
+    parser.add_argument("--only", choices=("convert", "reference"), help="a half of it")
     given = parser.parse_args()
     from engines.golden import Folder
 
@@ -92,6 +93,11 @@ def main() -> int:
     jobs = [(given.root, "tiny", *TINY["v2"])] if len(models) == len(FULL) else []
     jobs += [(given.root, name, *checkpoints) for name, checkpoints in models.items()]
     (given.root / "models").mkdir(exist_ok=True)
+    if given.only == "reference":
+        for name in models:
+            reference(given.root, name, given.device, given.runs, given.tiny)
+            (given.root / f"prepared-{name}").touch()
+        return 0
     # What several processes read is written before they begin.
     for name in ("hubert_pipe", "sv_tiny", *TINY["v2"], chosen["v2"][0]):
         folder.checkpoint(name)
@@ -104,7 +110,7 @@ def main() -> int:
         if process.exitcode:
             print(f"FAILED: {name} was not converted", flush=True)
             continue
-        if name != "tiny":
+        if name != "tiny" and given.only is None:
             reference(given.root, name, given.device, given.runs, given.tiny)
             (given.root / f"prepared-{name}").touch()
     print("OK: prepared", flush=True)
