@@ -22,7 +22,7 @@ from engines.graphs import Axis, GraphSpec, TensorSpec, graphs
 from engines.half import to_half
 from engines.lean_graphs import lean
 from engines.model_folder import PADDED, PLAIN_STEP, WEIGHTS, ModelFolder
-from engines.padding import padded
+from engines.padding import PADDED_GRAPHS, padded
 
 EnginePrecision = Literal["fp32", "fp16", "int8"]
 ENGINE_PRECISIONS: tuple[EnginePrecision, ...] = ("fp32", "fp16", "int8")
@@ -83,13 +83,7 @@ def build(
     Raises:
         ConvertError: the model or the precision cannot be built, or the folder not be written.
     """
-    if folder.precision != "fp32":
-        raise ConvertError(
-            f"{folder.root} holds matrices in {folder.precision} for the CPU, which TensorRT does "
-            "not read; convert the model with --precision fp32 and build that"
-        )
-    if PLAIN_STEP not in folder.files:
-        raise ConvertError(f"{folder.root} was converted by an older version; convert it again")
+    folder.check_for_cards()
     store = store or EngineStore(folder.root / ENGINES)
     store.sweep()
     targets = architectures if trt.ahead_of_time else ()
@@ -102,7 +96,7 @@ def build(
         try:
             engine, timings = trt.compile(
                 graph_model(folder, name, precision, trt.strongly_typed).SerializeToString(),
-                profile(graph_row(folder, name)),
+                profile(padded(graphs(folder.model)[name])),
                 precision,
                 targets,
                 store.timings(trt.label, architectures),
@@ -157,14 +151,9 @@ def graph_file(folder: ModelFolder, graph: str, precision: EnginePrecision) -> P
         return calibrated
     if graph == "t2s_decode":
         return folder.root / PLAIN_STEP
-    is_padded = PADDED.format(graph) in folder.files
-    return folder.root / PADDED.format(graph) if is_padded else folder.graph_file(graph)
-
-
-def graph_row(folder: ModelFolder, graph: str) -> GraphSpec:
-    """A graph as cards compute it; a model from an earlier version has none that are padded."""
-    row = graphs(folder.model)[graph]
-    return padded(row) if PADDED.format(graph) in folder.files else row
+    if graph in PADDED_GRAPHS:
+        return folder.root / PADDED.format(graph)
+    return folder.graph_file(graph)
 
 
 def engine_key(
@@ -177,7 +166,7 @@ def engine_key(
         _RECIPE,
         stored.sha256 if stored else _sha256(file),
         folder.files[WEIGHTS].sha256,
-        sorted(profile(graph_row(folder, graph)).items()),
+        sorted(profile(padded(graphs(folder.model)[graph])).items()),
     )
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     return EngineKey(graph, precision, trt.label, digest)

@@ -24,12 +24,14 @@ import onnxruntime
 
 from engines.backends import Array, Backend, Feed, Session
 from engines.backends.onnxruntime_backend import (
+    PRIOR,
     HostTensor,
     OnnxRuntimeBackend,
     OnnxRuntimeSession,
     PrefillSession,
+    host_array,
 )
-from engines.build import CALIBRATED, graph_model, graph_row
+from engines.build import CALIBRATED, graph_model
 from engines.errors import ConvertError
 from engines.graphs import HEARD, graphs
 from engines.half import last_products
@@ -92,7 +94,8 @@ class _Noting:
         self._session, self._fed = session, fed
 
     def run(self, feeds: Mapping[str, Feed], keep: Any = ()) -> dict[str, Any]:
-        self._fed.append({name: np.asarray(feed) for name, feed in feeds.items()})
+        arrays = {name: host_array(feed) for name, feed in feeds.items()}
+        self._fed.append({name: array.copy() for name, array in arrays.items()})
         return self._session.run(feeds, keep)
 
 
@@ -114,6 +117,7 @@ def calibrate(
     Raises:
         ConvertError: there are too few sentences, or the tokens or the sound are too far away.
     """
+    folder.check_for_cards()
     if min(len(feeds) for feeds in fed.values()) < 2:
         raise ConvertError("at least two sentences must be spoken for a calibration")
     progress(0, 1, "comparing tokens")
@@ -125,7 +129,8 @@ def calibrate(
             f"likeliest token stays in {drift.agreement:.1%} (at least {LEAST_AGREEMENT:.0%}); "
             "use fp32"
         )
-    fed = {graph: [_complete(folder, graph, each) for each in fed[graph]] for graph in GRAPHS}
+    rows = graphs(folder.model)
+    fed = {graph: [without_padding(rows[graph], each) for each in fed[graph]] for graph in GRAPHS}
     with tempfile.TemporaryDirectory(prefix=".calibrate-", dir=folder.root) as scratch:
         made: dict[str, Path] = {}
         for graph in GRAPHS:
@@ -177,12 +182,10 @@ class _HalfTokens:
 
 
 class _Prefill(PrefillSession):
-    """The prefill as TensorRT reads it: told that nothing is padding, where it asks."""
+    """The prefill as TensorRT reads it, in one row."""
 
     def _call(self, outputs: list[str], feeds: dict[str, Array]) -> list[Array]:
-        asked = {value.name for value in self._session.get_inputs()}
-        told = without_padding(self._graph, feeds)
-        return super()._call(outputs, {name: told[name] for name in asked})
+        return super()._call(outputs, without_padding(self._graph, feeds))
 
 
 class _PlainStep(OnnxRuntimeSession):
@@ -217,14 +220,6 @@ def _spectrum(sound: Floats) -> Floats:
     return np.asarray(np.abs(np.fft.rfft(frames)) + _FLOOR * _FRAME / 4)
 
 
-def _complete(folder: ModelFolder, graph: str, feeds: dict[str, Array]) -> dict[str, Array]:
-    """What the graph for cards takes besides: that nothing is padding."""
-    row = graphs(folder.model)[graph]
-    given = {tensor.name: feeds[tensor.name] for tensor in row.inputs}
-    wanted = graph_row(folder, graph).inputs
-    return without_padding(row, given) if len(wanted) > len(row.inputs) else given
-
-
 def _distance(
     folder: ModelFolder, made: Mapping[str, Path], fed: Mapping[str, list[dict[str, Array]]]
 ) -> float:
@@ -233,6 +228,7 @@ def _distance(
         {graph: _session(graph_model(folder, graph, "fp32")) for graph in GRAPHS},
         {graph: _session(onnx.load(file)) for graph, file in made.items()},
     ]
+    row = graphs(folder.model)["vits_flow"]
     styles = {"vits_flow": "flow_style", "vits_generate": "voice_style"}
     constant = {graph: {name: fed[graph][0][name]} for graph, name in styles.items()}
     distances = []
@@ -240,7 +236,9 @@ def _distance(
         sounds = []
         for sessions in models:
             mean = sessions["vits_encode"].run(None, feeds)[0][:, :, : HEARD.max]
-            flowed = _complete(folder, "vits_flow", {"latent": mean, **constant["vits_flow"]})
+            # Without noise, so that the two differ by their products alone.
+            prior = dict.fromkeys(PRIOR, np.zeros_like(mean)) | {"mean": mean}
+            flowed = without_padding(row, {**prior, **constant["vits_flow"]})
             latent = sessions["vits_flow"].run(None, flowed)[0]
             heard = {"latent": latent, **constant["vits_generate"]}
             sounds.append(sessions["vits_generate"].run(None, heard)[0][0])

@@ -30,7 +30,6 @@ from engines.sampling import Floats, SamplingParams, normal_noise
 Tokens = npt.NDArray[np.int64]
 Places = npt.NDArray[np.float64]
 
-NOISE_SCALE = 0.5
 FLOW_CONTEXT = 32
 """What `GENERATOR_CONTEXT` is, for the flow: four couplings of four convolutions of two frames."""
 
@@ -105,17 +104,16 @@ class VitsDecoder:
         if frames <= HEARD.max:
             return self._samples(latent, utterance)
         step = HEARD.max - 2 * GENERATOR_CONTEXT
-        cuts = [*range(0, frames, step), frames]
-        parts = [
-            self.part(latent, 0, start, stop, utterance) for start, stop in itertools.pairwise(cuts)
-        ]
+        cuts = itertools.pairwise([*range(0, frames, step), frames])
+        array = latent.numpy()
+        parts = [self.part(array, 0, start, stop, utterance) for start, stop in cuts]
         return np.concatenate(parts)
 
     def pieces(
         self, tokens: Tokens, utterance: Utterance, streaming: Streaming
     ) -> Iterator[Floats]:
         """The same samples, a few tokens at a time."""
-        latent = self._whole_latent(tokens, utterance)
+        latent = self._whole_latent(tokens, utterance).numpy()
         frames, start = latent.shape[2], 0
         while start < frames:
             stop = min(frames, start + streaming.tokens_after(start) * FRAMES_PER_TOKEN)
@@ -133,13 +131,16 @@ class VitsDecoder:
         return outputs["mean"], outputs["log_deviation"]
 
     def latent(
-        self, mean: Floats, log_deviation: Floats, noise: Floats, voice: VoicePrompt
-    ) -> Floats:
+        self, mean: Feed, log_deviation: Feed, noise: Floats, voice: VoicePrompt
+    ) -> DeviceTensor:
         """What the generator hears, [1, C, T], from a prior and noise of the same shape."""
-        drawn = mean + noise * np.exp(log_deviation) * np.float32(NOISE_SCALE)
-        return np.asarray(
-            self._flow.run({"latent": drawn, "flow_style": voice.flow_style})["flowed"]
-        )
+        feeds: dict[str, Feed] = {
+            "mean": mean,
+            "log_deviation": log_deviation,
+            "noise": noise,
+            "flow_style": voice.flow_style,
+        }
+        return self._flow.run(feeds, keep=("flowed",))["flowed"]  # type: ignore[no-any-return]
 
     def part(
         self, latent: Floats, first: int, start: int, stop: int, utterance: Utterance
@@ -156,7 +157,7 @@ class VitsDecoder:
         samples = self._samples(heard, utterance)
         return samples[(start - low) * self.model.hop : (stop - low) * self.model.hop]
 
-    def _whole_latent(self, tokens: Tokens, utterance: Utterance) -> Floats:
+    def _whole_latent(self, tokens: Tokens, utterance: Utterance) -> DeviceTensor:
         mean, deviation = self.statistics(tokens, utterance)
         frames = stretched_frames(mean.shape[2], utterance.params.speed)
         places: Places = (np.arange(frames, dtype=np.float64) + 0.5) * (
@@ -164,17 +165,14 @@ class VitsDecoder:
         ) - 0.5
         noise = utterance.noise
         if noise is None:
-            # Drawn here while the device is still at the prior.
+            # Drawn while the device is still at the prior.
             noise = normal_noise(utterance.params.seed, self.model.latent, 0, frames)
         return self.latent(
-            stretch(mean.numpy(), places),
-            stretch(deviation.numpy(), places),
-            noise,
-            utterance.prompt,
+            stretched(mean, places), stretched(deviation, places), noise, utterance.prompt
         )
 
-    def _samples(self, latent: Floats, utterance: Utterance) -> Floats:
-        feeds = {"latent": latent, "voice_style": utterance.prompt.voice_style}
+    def _samples(self, latent: Feed, utterance: Utterance) -> Floats:
+        feeds: dict[str, Feed] = {"latent": latent, "voice_style": utterance.prompt.voice_style}
         return np.asarray(self._generate.run(feeds)["audio"][0])
 
 
@@ -227,11 +225,8 @@ class EagerSpeech:
         places: Places = (np.arange(first, known, dtype=np.float64) + 0.5) * speed - 0.5
         noise = normal_noise(self._utterance.params.seed, self._decoder.model.latent, first, known)
         latent = self._decoder.latent(
-            stretch(mean.numpy(), places),
-            stretch(deviation.numpy(), places),
-            noise,
-            self._utterance.prompt,
-        )
+            stretched(mean, places), stretched(deviation, places), noise, self._utterance.prompt
+        ).numpy()
         samples = crossfade(
             self._tail, self._decoder.part(latent, first, start, end, self._utterance)
         )
@@ -245,11 +240,17 @@ def stretched_frames(frames: int, speed: float) -> int:
     return frames if speed == 1 else int(frames / speed) + 1
 
 
+def stretched(values: DeviceTensor, places: Places) -> Feed:
+    """The same as `stretch`, left on its device at normal speed from the beginning."""
+    last = values.shape[2] - 1
+    if len(places) == last + 1 > 0 and places[0] == 0 and places[-1] == last:
+        return values
+    return stretch(values.numpy(), places)
+
+
 def stretch(values: Floats, places: Places) -> Floats:
     """Linear interpolation of [1, C, T] at fractional places in time, held at both ends."""
     last = values.shape[2] - 1
-    if len(places) == last + 1 > 0 and places[0] == 0 and places[-1] == last:
-        return values  # normal speed, from the beginning
     places = np.clip(places, 0, last)
     left = np.minimum(places.astype(np.int64), last)
     right = np.minimum(left + 1, last)

@@ -32,8 +32,8 @@ from engines.model_folder import (
     Precision,
     write_manifest,
 )
-from engines.networks.cached_t2s import CachedStep, PlainPrefill, PlainStep
-from engines.padding import MARKS, padded
+from engines.networks.cached_t2s import CachedStep, JoinedPrefill, PlainPrefill, PlainStep
+from engines.padding import PADDED_GRAPHS, padded
 from engines.quantize import quantize_layers
 from engines.token_drift import LEAST_AGREEMENT, MOST_VARIATION, TokenDrift, measure_drift
 
@@ -99,13 +99,14 @@ def trace(spec: GraphSpec, module: Any, model: ModelFacts, file: Path, plain: bo
 
     Inputs and outputs are those of the row, but for the T2S graphs: `t2s_prefill` gives its new
     keys and values (L, 1, H, T, D/H) instead of a cache, `t2s_decode` has one pair of inputs and
-    one of outputs for each layer (see `cache_names`). With `plain` the step has its row's, gives
-    the cache as `new_keys` and `new_values`, and needs no operators but ONNX's own.
+    one of outputs for each layer (see `cache_names`). With `plain`, for cards, the step has its
+    row's, gives the cache as `new_keys` and `new_values`, and needs no operators but ONNX's own.
     """
     inputs: list[tuple[str, Tensor, dict[int, str]]] = [_input(tensor) for tensor in spec.inputs]
     outputs = [tensor.name for tensor in spec.outputs]
     if spec.name == "t2s_prefill":
-        module, inputs = PlainPrefill(module.t2s), [*inputs[:3], *inputs[6:]]
+        module = JoinedPrefill(module.t2s) if plain else PlainPrefill(module.t2s)
+        inputs = inputs if plain else inputs[:3]
     if spec.name == "t2s_decode" and plain:
         module, outputs = PlainStep(module.t2s), ["logits", "new_keys", "new_values"]
     elif spec.name == "t2s_decode":
@@ -181,7 +182,7 @@ def _write(
         if precision == "fp32":
             # For cards; the matrices are shared. TensorRT does not know the runtime's attention.
             cards = [(table["t2s_decode"], PLAIN_STEP)]
-            cards += [(padded(table[name]), PADDED.format(name)) for name in MARKS]
+            cards += [(padded(table[name]), PADDED.format(name)) for name in PADDED_GRAPHS]
             for spec, file_name in cards:
                 file = scratch / file_name
                 module = backend.module(spec.name)

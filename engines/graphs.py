@@ -16,6 +16,9 @@ FRAMES_PER_TOKEN = 2
 GENERATOR_CONTEXT = 12
 """Latent frames beyond which a sample does not depend on the generator's input."""
 
+NOISE_SCALE = 0.5
+"""How far the prior's noise reaches, the original's."""
+
 SPEAKER_WIDTH = 20480
 """Numbers in the speaker network's embedding."""
 
@@ -211,7 +214,9 @@ def _semantic(model: ModelFacts) -> tuple[GraphSpec, ...]:
 
 
 def _speech(model: ModelFacts) -> tuple[GraphSpec, ...]:
-    latent = _floats("latent", 1, model.latent, FRAMES)
+    mean, log_deviation, noise = (
+        _floats(name, 1, model.latent, FRAMES) for name in ("mean", "log_deviation", "noise")
+    )
     return (
         GraphSpec(
             "vits_encode",
@@ -221,15 +226,12 @@ def _speech(model: ModelFacts) -> tuple[GraphSpec, ...]:
                 _ids("phones", 1, TEXT),
                 _floats("text_style", 1, model.text_style, 1),
             ),
-            (
-                _floats("mean", 1, model.latent, FRAMES),
-                _floats("log_deviation", 1, model.latent, FRAMES),
-            ),
+            (mean, log_deviation),
         ),
         GraphSpec(
             "vits_flow",
             "speak",
-            (latent, _floats("flow_style", 1, model.flow_style, 1)),
+            (mean, log_deviation, noise, _floats("flow_style", 1, model.flow_style, 1)),
             (_floats("flowed", 1, model.latent, FRAMES),),
         ),
         GraphSpec(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.padding import MASKS
+from engines.padding import MASK_NAMES
 
 PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose"})
 
@@ -70,7 +70,7 @@ class _Rewriting:
         }
         for value in graph.input:
             is_float = value.type.tensor_type.elem_type == TensorProto.FLOAT
-            kind: Kind = "mask" if value.name in MASKS else "float"
+            kind: Kind = "mask" if value.name in MASK_NAMES else "float"
             self._kinds[value.name] = kind if is_float else "other"
         self._last = last_products(graph)
         self._nodes: list[Any] = []

@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from engines.errors import CheckpointError
+from engines.errors import CheckpointError, ConvertError
 from engines.graphs import ModelFacts
+from engines.padding import PADDED_GRAPHS
 from engines.sampling import SamplingParams
 
 MANIFEST = "model.json"
@@ -94,6 +95,23 @@ class ModelFolder:
             if size != file.size:
                 raise CheckpointError(f"{stored}: must have {file.size} bytes, has {size}")
         return folder
+
+    def check_for_cards(self) -> None:
+        """Whether it holds what cards compute.
+
+        Raises:
+            ConvertError: it is for the CPU alone, or an earlier version converted it.
+        """
+        if self.precision != "fp32":
+            raise ConvertError(
+                f"{self.root} holds matrices in {self.precision} for the CPU, which TensorRT does "
+                "not read; convert the model with --precision fp32 and build that"
+            )
+        if {PLAIN_STEP, *(PADDED.format(name) for name in PADDED_GRAPHS)} - set(self.files):
+            raise ConvertError(
+                f"{self.root} was converted by an older version, for the CPU; convert it again to "
+                "speak by a card"
+            )
 
     @property
     def tokenizer(self) -> Path:

@@ -1,10 +1,11 @@
 """Sizes that a card is prepared for: a sentence is made a little longer, or covered by windows.
 
 A card's work at one size can be recorded and asked for again in a few microseconds; a new size
-costs TensorRT milliseconds. Sentences have every length, so graphs that see a whole sentence take
-it padded to one of a few sizes, with further inputs that say what is padding (Kim et al. 2021 hide
-it by masks in the same places), and the generator, which hears only a few frames to each side,
-covers a latent with windows of such sizes. The sentence's numbers stay what they are without.
+costs TensorRT from ten milliseconds to half a second. Sentences have every length, so graphs that
+see a whole sentence take it padded to one of a few sizes, with further inputs that say what is
+padding (Kim et al. 2021 hide it by masks in the same places), and the generator, which hears only a
+few frames to each side, covers a latent with windows of such sizes. The sentence's numbers stay
+what they are without.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from engines.graphs import (
     FRAMES_PER_TOKEN,
     GENERATOR_CONTEXT,
     PHONES,
+    PROMPT,
     TEXT,
     TOKENS,
     Axis,
@@ -30,34 +32,77 @@ from engines.graphs import (
 
 Array: TypeAlias = npt.NDArray[Any]
 
-TOKEN_MASK = TensorSpec("token_mask", "float32", (1, 1, TOKENS))
-FRAME_MASK = TensorSpec("frame_mask", "float32", (1, 1, FRAMES))
-PHONE_MASK = TensorSpec("phone_mask", "float32", (1, 1, TEXT))
-PHONE_PLACES = TensorSpec("phone_places", "int64", (1, PHONES))
-"""The place of each phone in its text, -1 where it is padding."""
+PREFILL = "t2s_prefill"
+PLACES = Axis("places", 1, 256, PHONES.max + PROMPT.max)
+"""Of a sentence whose phones and prompt stand in one row, padding in front of them."""
 
-MARKS = {
-    "vits_encode": (TOKEN_MASK, PHONE_MASK),
-    "vits_flow": (FRAME_MASK,),
-    "t2s_prefill": (PHONE_PLACES,),
+MASKS = {
+    "vits_encode": (
+        TensorSpec("token_mask", "float32", (1, 1, TOKENS)),
+        TensorSpec("phone_mask", "float32", (1, 1, TEXT)),
+    ),
+    "vits_flow": (TensorSpec("frame_mask", "float32", (1, 1, FRAMES)),),
 }
-"""Graph → inputs that say what is padding."""
+"""Graph → inputs that are one, or nought for padding behind the sentence."""
 
-MASKS = frozenset({TOKEN_MASK.name, FRAME_MASK.name, PHONE_MASK.name})
-"""Names of inputs that are one, or nought for padding."""
-
-_IN_FRONT = frozenset({PHONES.name})
-"""Axes that are padded in front: keys and values of the sentence then lie side by side."""
-_TO_AN_OCTAVE = {TOKENS.name: 4, FRAMES.name: 4, TEXT.name: 1, PHONES.name: 4}
-_LEAST = {TOKENS.name: 12, FRAMES.name: 24, TEXT.name: 32, PHONES.name: 32}
+MASK_NAMES = frozenset(mask.name for masks in MASKS.values() for mask in masks)
+PADDED_GRAPHS = (*MASKS, PREFILL)
 
 WINDOWS = (*range(12, 40, 2), *range(40, 256, 8), *range(256, 512, 32), *range(512, 1025, 64))
 """Frames that the generator is prepared for, up to the most that it takes at once."""
 
+# Attention is prepared with a copy of its weights, so its sizes are few.
+_TO_AN_OCTAVE = {TOKENS.name: 1, TEXT.name: 1, PLACES.name: 2, FRAMES.name: 4}
+_LEAST = {TOKENS.name: 32, TEXT.name: 64, PLACES.name: 64, FRAMES.name: 24}
+
+USUAL: Mapping[str, Sequence[Mapping[str, int]]] = {
+    "vits_encode": [{"tokens": tokens, "text": 64} for tokens in (32, 64, 128)],
+    "vits_flow": [
+        {"frames": frames}
+        for frames in (24, 28, *range(32, 64, 8), *range(64, 128, 16), *range(128, 257, 32))
+    ],
+    PREFILL: [{"places": places} for places in (192, 256, 384)],
+    "vits_generate": [{"heard": frames} for frames in WINDOWS if frames <= 256],
+}
+"""Graph → sizes of what a home says: sentences up to five seconds, references up to ten."""
+
 
 def padded(graph: GraphSpec) -> GraphSpec:
-    """The row with the inputs that say what is padding, where the graph can be padded."""
-    return replace(graph, inputs=(*graph.inputs, *MARKS.get(graph.name, ())))
+    """The row as cards compute it; another one only for the graphs that are padded."""
+    if graph.name != PREFILL:
+        return replace(graph, inputs=(*graph.inputs, *MASKS.get(graph.name, ())))
+    width = next(tensor for tensor in graph.inputs if tensor.name == "bert").shape[1]
+    ids = (TensorSpec(name, "int64", (1, PLACES)) for name in ("phones", "prompt"))
+    bert = TensorSpec("bert", "float32", (1, width, PLACES))
+    marks = (TensorSpec(name, "int64", (1, PLACES)) for name in ("places", "heard"))
+    return replace(graph, inputs=(*ids, bert, *marks))
+
+
+def joined(feeds: Mapping[str, Array], room: int) -> dict[str, Array]:
+    """Phones and prompt of a sentence in one row of so many places, padding in front.
+
+    Args:
+        feeds: phones (1, n), bert (1, W, n), prompt (1, P).
+        room: at least n + P.
+
+    Returns:
+        `phones`, `prompt` and `bert`, each nought where the others stand; `places`, of each phone
+        among the phones and of each token among the prompt's, -1 for padding; `heard`, one for
+        the prompt's tokens. Keys and values of the sentence then lie side by side.
+    """
+    phones, bert, prompt = (feeds[name] for name in ("phones", "bert", "prompt"))
+    last = room - prompt.shape[1]
+    first = last - phones.shape[1]
+    row = {name: np.zeros((1, room), np.int64) for name in ("phones", "prompt", "places", "heard")}
+    row["phones"][:, first:last] = phones
+    row["prompt"][:, last:] = prompt
+    row["places"][:, :first] = -1
+    row["places"][:, first:last] = np.arange(last - first)
+    row["places"][:, last:] = np.arange(room - last)
+    row["heard"][:, last:] = 1
+    features = np.zeros((*bert.shape[:2], room), np.float32)
+    features[:, :, first:last] = bert
+    return {**row, "bert": features}
 
 
 def prepared_size(axis: Axis, size: int) -> int:
@@ -87,34 +132,19 @@ class Sizes:
         sizes = self.room if padded else self.actual
         return tuple(sizes[each.name] if isinstance(each, Axis) else each for each in tensor.shape)
 
-    def places(self, tensor: TensorSpec) -> tuple[slice, ...]:
-        """Where the sentence lies in a padded input or output."""
-        return tuple(
-            self._within(each.name) if isinstance(each, Axis) else slice(None)
-            for each in tensor.shape
-        )
-
-    def marks(self, tensor: TensorSpec) -> Array:
-        """The input that says what is padding."""
-        if tensor.name in MASKS:
-            mask = np.zeros(self.shape(tensor), np.float32)
-            mask[self.places(tensor)] = 1
-            return mask
-        places = np.full(self.shape(tensor), -1, np.int64)
-        places[self.places(tensor)] = np.arange(self.actual[PHONES.name])
-        return places
-
-    def _within(self, axis: str) -> slice:
-        size, room = self.actual[axis], self.room[axis]
-        return slice(room - size, room) if axis in _IN_FRONT else slice(size)
+    def mask(self, tensor: TensorSpec) -> Array:
+        """The input that is nought for padding."""
+        mask = np.zeros(self.shape(tensor), np.float32)
+        mask[tuple(slice(size) for size in self.shape(tensor, padded=False))] = 1
+        return mask
 
 
 def sizes_of(graph: GraphSpec, shapes: Mapping[str, Sequence[int]]) -> Sizes:
-    """The sizes of a run, from the shapes of a graph's inputs, as far as they are there."""
+    """The sizes of a run, from the shapes of a graph's inputs."""
     actual: dict[str, int] = {}
     room: dict[str, int] = {}
     for tensor in graph.inputs:
-        for axis, size in zip(tensor.shape, shapes.get(tensor.name, ()), strict=False):
+        for axis, size in zip(tensor.shape, shapes[tensor.name], strict=True):
             if isinstance(axis, Axis):
                 actual[axis.name], room[axis.name] = size, prepared_size(axis, size)
     if TOKENS.name in actual:
@@ -124,13 +154,12 @@ def sizes_of(graph: GraphSpec, shapes: Mapping[str, Sequence[int]]) -> Sizes:
 
 
 def without_padding(graph: GraphSpec, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Feeds of a graph with the inputs that say that nothing of them is padding."""
-    shapes = {name: np.shape(feed) for name, feed in feeds.items()}
-    actual = sizes_of(graph, shapes).actual
-    marks = {
-        tensor.name: Sizes(actual, actual).marks(tensor) for tensor in MARKS.get(graph.name, ())
-    }
-    return {**feeds, **marks}
+    """Feeds of a graph as cards take them, at their own size."""
+    if graph.name == PREFILL:
+        return joined(feeds, feeds["phones"].shape[1] + feeds["prompt"].shape[1])
+    actual = sizes_of(graph, {name: np.shape(feed) for name, feed in feeds.items()}).actual
+    masks = {mask.name: Sizes(actual, actual).mask(mask) for mask in MASKS.get(graph.name, ())}
+    return {**feeds, **masks}
 
 
 @dataclass(frozen=True, slots=True)

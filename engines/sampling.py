@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.errors import EngineError
+from engines.graphs import NOISE_SCALE
 
 Floats = npt.NDArray[np.float32]
 Words = npt.NDArray[np.uint32]
@@ -172,13 +173,20 @@ def normal_noise(seed: int, channels: int, start: int, stop: int) -> Floats:
         nothing,
         nothing + np.uint64(PRIOR_NOISE),
     )
-    uniform = [_open_interval(word) for word in words]
+    # In float32, which a kernel has too, and which is more than twice as fast here.
+    uniform = [_open_interval(word).astype(np.float32) for word in words]
     normal = np.empty((blocks, 4, frames), np.float32)
     for place in (0, 1):
-        radius, angle = np.sqrt(-2 * np.log(uniform[place])), 2 * np.pi * uniform[place + 2]
-        normal[:, place] = radius * np.cos(angle)
-        normal[:, place + 2] = radius * np.sin(angle)
+        radius = np.sqrt(np.float32(-2) * np.log(uniform[place]))
+        angle = np.float32(2 * np.pi) * uniform[place + 2]
+        np.multiply(radius, np.cos(angle), out=normal[:, place])
+        np.multiply(radius, np.sin(angle), out=normal[:, place + 2])
     return normal.reshape(1, blocks * 4, frames)[:, :channels]
+
+
+def drawn_latent(mean: Floats, log_deviation: Floats, noise: Floats) -> Floats:
+    """A sample of the prior, all [1, C, frames]."""
+    return np.asarray(mean + noise * np.exp(log_deviation) * np.float32(NOISE_SCALE), np.float32)
 
 
 def philox(seed: int, counters: Words) -> Words:

@@ -16,11 +16,12 @@ from engines import (
     Synthesizer,
     open_backend,
 )
-from engines.backends import Backend
+from engines.backends import Backend, WarmsUp
 from engines.errors import (
     BackendUnavailableError,
     CheckpointError,
     EngineError,
+    OutOfMemoryError,
     PromptError,
     TextError,
 )
@@ -259,7 +260,7 @@ class ModelRung:
         try:
             bert = BertFeatures(backend, self.model.folder / TOKENIZER)
             loaded = _Loaded(backend, Enroller(backend, bert), Synthesizer(backend, bert))
-            if on_card and self._cloned():
+            if on_card:
                 self._warm_up(loaded)
         except BaseException:
             backend.close()
@@ -271,9 +272,12 @@ class ModelRung:
     def _warm_up(self, loaded: _Loaded) -> None:
         """A card's first sentence takes longest; nobody shall wait for it, or trip over it."""
         try:
-            for _ in self._speak(_WARM_UP, lambda: False, loaded):
-                pass
-        except (TextError, PromptError) as error:
+            if isinstance(loaded.backend, WarmsUp):
+                loaded.backend.warm_up()
+            if self._cloned():
+                for _ in self._speak(_WARM_UP, lambda: False, loaded):
+                    pass
+        except (TextError, PromptError, OutOfMemoryError) as error:
             _LOGGER.info("model %s is not warmed up: %s", self.model.id, error)
 
     def _drop(self) -> None:

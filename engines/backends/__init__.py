@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +71,15 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Free what the backend holds; its sessions must not be used any more."""
+        ...
+
+
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A backend that answers at once what it was made ready for."""
+
+    def warm_up(self) -> None:
+        """Make ready what is asked for most, of all that was loaded; takes seconds."""
         ...
 
 

@@ -13,7 +13,9 @@ from engines.backends import Array, CheckpointFiles, Feed, check_feeds
 from engines.errors import BackendUnavailableError, CheckpointError, DeviceError
 from engines.graphs import GraphSpec, graphs
 from engines.model_folder import ModelFolder
+from engines.sampling import drawn_latent
 
+PRIOR = ("mean", "log_deviation", "noise")
 CACHE = ("keys", "values")
 
 
@@ -58,7 +60,7 @@ class OnnxRuntimeSession:
 
     def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, Array]:
         names = [tensor.name for tensor in self._graph.outputs]
-        arrays = {name: _array(feed) for name, feed in feeds.items()}
+        arrays = {name: host_array(feed) for name, feed in feeds.items()}
         return dict(zip(names, self._call(names, arrays), strict=True))
 
     def _call(self, outputs: list[str], feeds: dict[str, Array]) -> list[Array]:
@@ -74,8 +76,8 @@ class PrefillSession(OnnxRuntimeSession):
 
     def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, Array]:
         caches = {name: _own(name, feeds[name], keep) for name in CACHE}
-        slot = int(_array(feeds["slot"])[0])
-        arrays = {name: _array(feeds[name]) for name in ("phones", "bert", "prompt")}
+        slot = int(host_array(feeds["slot"])[0])
+        arrays = {name: host_array(feeds[name]) for name in ("phones", "bert", "prompt")}
         logits, *news = self._call(["logits", *CACHE], arrays)
         for cache, new in zip(caches.values(), news, strict=True):
             places = new.shape[3]
@@ -95,7 +97,7 @@ class DecodeSession(OnnxRuntimeSession):
     def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, Array]:
         caches = {name: _own(name, feeds[name], keep) for name in CACHE}
         logits = self._step(
-            {name: _array(feeds[name]) for name in feeds if name not in CACHE}, caches
+            {name: host_array(feeds[name]) for name in feeds if name not in CACHE}, caches
         )
         return {"logits": logits, **caches}
 
@@ -127,7 +129,21 @@ class DecodeSession(OnnxRuntimeSession):
         return binding
 
 
-_SESSIONS = {"t2s_prefill": PrefillSession, "t2s_decode": DecodeSession}
+class FlowSession(OnnxRuntimeSession):
+    """`vits_flow`; models of earlier versions have a graph that begins with the drawn latent."""
+
+    def _call(self, outputs: list[str], feeds: dict[str, Array]) -> list[Array]:
+        if any(value.name == "latent" for value in self._session.get_inputs()):
+            latent = drawn_latent(*(feeds[name] for name in PRIOR))
+            feeds = {"latent": latent, "flow_style": feeds["flow_style"]}
+        return super()._call(outputs, feeds)
+
+
+_SESSIONS = {
+    "t2s_prefill": PrefillSession,
+    "t2s_decode": DecodeSession,
+    "vits_flow": FlowSession,
+}
 
 
 class OnnxRuntimeBackend:
@@ -182,7 +198,8 @@ class OnnxRuntimeBackend:
         """Nothing to do: the memory goes with the sessions."""
 
 
-def _array(feed: Feed) -> Array:
+def host_array(feed: Feed) -> Array:
+    """A feed as an array, not copied."""
     return feed.array if isinstance(feed, HostTensor) else np.asarray(feed)
 
 
@@ -190,4 +207,4 @@ def _own(name: str, feed: Feed, keep: Collection[str]) -> Array:
     """Memory that this run may write into: the kept tensor's own if it is kept again."""
     if isinstance(feed, HostTensor) and name in keep:
         return feed.array
-    return np.array(_array(feed), order="C")
+    return np.array(host_array(feed), order="C")

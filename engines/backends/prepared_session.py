@@ -9,21 +9,35 @@ they follow each other on one stream.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from engines.backends import Array, Feed
+from engines.backends import Feed
 from engines.backends.card_memory import CardTensor
 from engines.backends.kernels.decode_loop import Prefilled
 from engines.backends.tensorrt_session import CACHE, TensorRTSession, host
 from engines.errors import DeviceError, OutOfMemoryError
-from engines.graphs import PHONES, Axis, TensorSpec
-from engines.padding import MARKS, WINDOWS, Sizes, sizes_of, windows
+from engines.graphs import Axis, TensorSpec
+from engines.padding import (
+    MASKS,
+    PLACES,
+    USUAL,
+    WINDOWS,
+    Sizes,
+    joined,
+    padded,
+    prepared_size,
+    sizes_of,
+    windows,
+)
 
 MOST_SIZES, MOST_BYTES = 96, 1 << 28
 """So many sizes one engine stays prepared for, if their inputs and outputs have so many bytes."""
+
+Fill = Callable[[str, CardTensor], None]
+"""Writes an input (named) of a prepared size."""
 
 
 class Prepared:
@@ -59,64 +73,74 @@ class Prepared:
 
 
 class PreparedSession(TensorRTSession):
-    """An engine whose inputs are padded to prepared sizes.
-
-    A graph that says nothing of padding, from a model that an earlier version converted, takes
-    every size as it comes.
-    """
+    """An engine whose inputs are padded, behind the sentence, to prepared sizes."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        marks = MARKS.get(self._graph.name, ())
-        self._marks = {tensor.name: tensor for tensor in marks if tensor.name in self._inputs}
-        self._rows = {tensor.name: tensor for tensor in self._graph.inputs} | self._marks
+        self._rows = {tensor.name: tensor for tensor in padded(self._graph).inputs}
+        self._masks = {mask.name: mask for mask in MASKS.get(self._graph.name, ())}
         self._sizes: OrderedDict[tuple[tuple[int, ...], ...], Prepared] = OrderedDict()
 
+    def warm_up(self) -> None:
+        """Make the sizes ready that are asked for most.
+
+        Raises:
+            OutOfMemoryError: the card has no room for them.
+        """
+        if self._trt.compiles_each_context:
+            return  # one context takes all sizes there
+        for sizes in USUAL[self._graph.name]:
+            shapes = {
+                name: tuple(
+                    sizes[each.name] if isinstance(each, Axis) else each for each in row.shape
+                )
+                for name, row in self._rows.items()
+            }
+            self._at_size(shapes, lambda _, target: self._stream.clear(target.pointer, target.size))
+
     def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, CardTensor]:
-        if not self._marks:
-            return super()._compute(feeds, keep)
-        sizes, made = self._padded(feeds)
+        sizes = sizes_of(self._graph, {name: feed.shape for name, feed in feeds.items()})
+
+        def fill(name: str, target: CardTensor) -> None:
+            if name in self._masks:
+                target.fill(sizes.mask(self._masks[name]))
+            else:
+                self._pad(target, feeds[name])
+
+        made = self._at_size({name: sizes.shape(self._rows[name]) for name in self._inputs}, fill)
         return {
             tensor.name: self._cut(tensor, sizes, made[tensor.name])
             for tensor in self._graph.outputs
         }
 
-    def _padded(self, feeds: Mapping[str, Feed]) -> tuple[Sizes, dict[str, CardTensor]]:
-        """Compute with padding; the outputs have it, too, and stay until the next time."""
-        sizes = sizes_of(self._graph, {name: feed.shape for name, feed in feeds.items()})
-        arrays = {
-            name: sizes.marks(self._rows[name])
-            if name in self._marks
-            else _with_padding(host(feeds[name]), self._rows[name], sizes)
-            for name in self._inputs
-        }
-        return sizes, self._at_size(arrays)
-
-    def _at_size(self, arrays: Mapping[str, Array]) -> dict[str, CardTensor]:
-        """Compute at a prepared size."""
+    def _at_size(self, shapes: Mapping[str, tuple[int, ...]], fill: Fill) -> dict[str, CardTensor]:
+        """Compute at a prepared size; the outputs stay until the next time."""
         if self._trt.compiles_each_context:
-            return self.enqueue({name: self.upload(name, array) for name, array in arrays.items()})
-        key = tuple(arrays[name].shape for name in self._inputs)
+            inputs = self._made(shapes)
+            for name, target in inputs.items():
+                fill(name, target)
+            return self.enqueue(inputs)
+        key = tuple(shapes[name] for name in self._inputs)
         ready = self._sizes.get(key)
         if ready is None:
-            ready = self._sizes[key] = self._prepare(arrays)
-        else:
-            self._sizes.move_to_end(key)
-            for name, target in ready.inputs.items():
-                target.fill(arrays[name])
+            ready = self._sizes[key] = self._prepare(shapes)
+        self._sizes.move_to_end(key)
+        for name, target in ready.inputs.items():
+            fill(name, target)
         ready.run()
         return ready.outputs
 
-    def _prepare(self, arrays: Mapping[str, Array]) -> Prepared:
+    def _made(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, CardTensor]:
+        return {name: self.tensor(shapes[name], self._types[name]) for name in self._inputs}
+
+    def _prepare(self, shapes: Mapping[str, tuple[int, ...]]) -> Prepared:
         """A new size; those that were used longest ago make room for it."""
         held = sum(ready.bytes for ready in self._sizes.values())
         while self._sizes and (len(self._sizes) >= MOST_SIZES or held > MOST_BYTES):
             held -= self._forget().bytes
         while True:
             try:
-                return Prepared(
-                    self, {name: self.upload(name, arrays[name]) for name in self._inputs}
-                )
+                return Prepared(self, self._made(shapes))
             except OutOfMemoryError:
                 if not self._sizes:
                     raise
@@ -127,44 +151,62 @@ class PreparedSession(TensorRTSession):
         self._stream.synchronize()  # it may still be under way
         return self._sizes.popitem(last=False)[1]
 
+    def _pad(self, target: CardTensor, feed: Feed) -> None:
+        """Fill an input, noughts behind the sentence."""
+        if not isinstance(feed, CardTensor):
+            array = host(feed)
+            if array.shape != target.shape:
+                whole = np.zeros(target.shape, array.dtype)
+                whole[tuple(slice(size) for size in array.shape)] = array
+                array = whole
+            target.fill(array)
+            return
+        if feed.shape != target.shape:
+            self._stream.clear(target.pointer, target.size)
+        self._copy(target, 0, feed, 0, feed.shape[-1])
+
     def _cut(self, tensor: TensorSpec, sizes: Sizes, source: CardTensor) -> CardTensor:
-        """The sentence's part of an output whose last axis was padded behind."""
+        """The sentence's part of an output."""
         made = self.tensor(sizes.shape(tensor, padded=False), source.dtype)
         self._copy(made, 0, source, 0, made.shape[-1])
         return made
 
     def _copy(self, to: CardTensor, at: int, source: CardTensor, first: int, count: int) -> None:
-        """Copy `count` numbers of the last axis, within the card."""
+        """Copy `count` numbers of the last axis of every row, within the card."""
         item = to.dtype.itemsize
-        rows = int(np.prod(to.shape[:-1]))
         pitches = (to.shape[-1] * item, source.shape[-1] * item)
         places = (to.pointer + at * item, source.pointer + first * item)
-        self._stream.copy(*places, pitches, count * item, rows)
+        self._stream.copy(*places, pitches, count * item, _rows(to.shape))
 
 
 class WindowedSession(PreparedSession):
     """`vits_generate`: a latent of any length, heard in windows of prepared sizes."""
 
     def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, CardTensor]:
-        latent, style = host(feeds["latent"]), host(feeds["voice_style"])
+        latent, style = feeds["latent"], host(feeds["voice_style"])
         frames = latent.shape[2]
         heard = windows(frames)
         if heard[0].stop not in WINDOWS:
-            return super()._compute(feeds, keep)
-        audio = self.tensor((1, self._hop * frames), self._types["audio"])
-        for window in heard:
-            piece = np.ascontiguousarray(latent[:, :, window.start : window.stop])
-            source = self._at_size({"latent": piece, "voice_style": style})["audio"]
-            at, first = self._hop * window.first, self._hop * (window.first - window.start)
-            self._copy(audio, at, source, first, self._hop * (window.last - window.first))
-        return {"audio": audio}
-
-    @property
-    def _hop(self) -> int:
-        """Samples of a frame: the row has the shortest audio for one frame."""
+            return self.enqueue({name: self.upload(name, feeds[name]) for name in self._inputs})
         samples = self._graph.outputs[0].shape[1]
         assert isinstance(samples, Axis)
-        return samples.min
+        hop = samples.min  # the shortest audio is that of one frame
+        audio = self.tensor((1, hop * frames), self._types["audio"])
+        latent = latent if isinstance(latent, CardTensor) else self.upload("latent", latent)
+        for window in heard:
+            size = window.stop - window.start
+
+            def fill(name: str, target: CardTensor, window: Any = window) -> None:
+                if name == "latent":
+                    self._copy(target, 0, latent, window.start, target.shape[2])
+                else:
+                    target.fill(style)
+
+            shapes = {"latent": (*latent.shape[:2], size), "voice_style": style.shape}
+            source = self._at_size(shapes, fill)["audio"]
+            first, count = window.first - window.start, window.last - window.first
+            self._copy(audio, hop * window.first, source, hop * first, hop * count)
+        return {"audio": audio}
 
 
 class PrefillSession(PreparedSession):
@@ -172,21 +214,24 @@ class PrefillSession(PreparedSession):
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
-        self._made: dict[str, CardTensor] = {}  # of the last sentence
+        self._last: dict[str, CardTensor] = {}
 
     def read_sentence(self, feeds: Mapping[str, Feed]) -> Prefilled:
-        """Logits, and new keys and values (L, 1, H, T, D/H); they stay until the next sentence."""
-        padding = 0
-        if self._marks:
-            sizes, made = self._padded(feeds)
-            padding = sizes.room[PHONES.name] - sizes.actual[PHONES.name]
-        else:
-            made = self.enqueue({name: self.upload(name, feeds[name]) for name in self._inputs})
-        self._made = made
-        *_, room, size = made["keys"].shape
-        skipped = padding * size * made["keys"].dtype.itemsize
-        keys, values = (made[name].pointer + skipped for name in CACHE)
-        return Prefilled(made["logits"].pointer, keys, values, room - padding, room)
+        """Logits, and new keys and values (L, 1, H, T, D/H); they stay until the next sentence.
+
+        Args:
+            feeds: phones, bert and prompt.
+        """
+        count = feeds["phones"].shape[1] + feeds["prompt"].shape[1]
+        room = prepared_size(PLACES, count)
+        row = joined({name: host(feed) for name, feed in feeds.items()}, room)
+        shapes = {name: array.shape for name, array in row.items()}
+        self._last = self._at_size(shapes, lambda name, target: target.fill(row[name]))
+        keys, values = (self._last[name] for name in CACHE)
+        # Padding is in front.
+        skipped = (room - count) * keys.shape[4] * keys.dtype.itemsize
+        logits = self._last["logits"].pointer
+        return Prefilled(logits, keys.pointer + skipped, values.pointer + skipped, count, room)
 
     def _compute(self, feeds: Mapping[str, Feed], keep: Collection[str]) -> dict[str, CardTensor]:
         caches = {name: self._own(name, feeds[name], keep) for name in CACHE}
@@ -194,7 +239,7 @@ class PrefillSession(PreparedSession):
         read = self.read_sentence({name: feeds[name] for name in ("phones", "bert", "prompt")})
         for name, pointer in (("keys", read.keys), ("values", read.values)):
             self._place(caches[name], pointer, read, slot)
-        made = self._made["logits"]
+        made = self._last["logits"]
         logits = self.tensor(made.shape, made.dtype)
         self._copy(logits, 0, made, 0, made.shape[-1])
         return {"logits": logits, **caches}
@@ -218,11 +263,5 @@ class PrefillSession(PreparedSession):
             self._stream.copy(target, source, pitches, length * width, heads)
 
 
-def _with_padding(array: Array, tensor: TensorSpec, sizes: Sizes) -> Array:
-    """An input with noughts before or behind the sentence."""
-    shape = sizes.shape(tensor)
-    if array.shape == shape:
-        return array
-    whole = np.zeros(shape, array.dtype)
-    whole[sizes.places(tensor)] = array
-    return whole
+def _rows(shape: Sequence[int]) -> int:
+    return int(np.prod(shape[:-1]))

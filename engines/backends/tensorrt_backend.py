@@ -64,6 +64,7 @@ class TensorRTBackend:
         BackendUnavailableError: TensorRT, pycuda or the card is missing, or the source is not a
             folder.
         CheckpointError: the folder is not a whole model.
+        ConvertError: an earlier version converted it, or for the CPU alone.
         DeviceError: the card cannot be opened.
     """
 
@@ -85,6 +86,7 @@ class TensorRTBackend:
                 "not checkpoints"
             )
         self._folder = ModelFolder.read(source)
+        self._folder.check_for_cards()
         self.model = self._folder.model
         self._graphs = graphs(self.model)
         self._trt = trt or find_tensorrt()
@@ -98,7 +100,7 @@ class TensorRTBackend:
         self._logger = self._trt.logger()
         self._runtime = self._trt.module.Runtime(self._logger)
         self._engines: dict[str, Any] = {}
-        self._made: list[Any] = []
+        self._sessions: dict[str, TensorRTSession] = {}
 
     def load(self, graph: str) -> Session:
         """See `Backend.load`.
@@ -143,7 +145,7 @@ class TensorRTBackend:
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._made.clear()
+        self._sessions.clear()
         self._engines.clear()
         self.device.close()
 
@@ -152,12 +154,22 @@ class TensorRTBackend:
         return OnnxRuntimeBackend(self._folder.root)
 
     def _session(self, graph: str) -> TensorRTSession:
-        kind = _SESSIONS.get(graph, TensorRTSession)
-        pool = self._urgent if graph in _TOKENS else self._usual
-        engine = self._engine(graph)
-        session = kind(self._graphs[graph], engine, self._trt, pool, self._take_errors)
-        self._made.append(session)
-        return session
+        if graph not in self._sessions:
+            kind = _SESSIONS.get(graph, TensorRTSession)
+            pool = self._urgent if graph in _TOKENS else self._usual
+            parts = (self._graphs[graph], self._engine(graph), self._trt, pool, self._take_errors)
+            self._sessions[graph] = kind(*parts)
+        return self._sessions[graph]
+
+    def warm_up(self) -> None:
+        """See `WarmsUp`: the sizes of what a home says, of every graph that is loaded.
+
+        Raises:
+            DeviceError: the card failed.
+        """
+        for session in self._sessions.values():
+            if isinstance(session, PreparedSession):
+                session.warm_up()
 
     def _engine(self, graph: str) -> Any:
         """The graph's engine, built if need be; nothing if it cannot be built."""

@@ -103,23 +103,47 @@ class PlainPrefill(nn.Module):
         self.t2s = t2s
 
     def forward(
-        self, phones: Tensor, bert: Tensor, prompt: Tensor, phone_places: Tensor | None = None
+        self, phones: Tensor, bert: Tensor, prompt: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `T2S.prefill`; with the phones' places (1, n), those at -1 are padding in front."""
-        network = self.t2s
-        x = network.embed(phones, bert, prompt, phone_places)
+        """See `T2S.prefill`."""
+        x = self.t2s.embed(phones, bert, prompt)
         visible = prefill_visible(phones.shape[1], prompt.shape[1], x.device)
-        if phone_places is not None:
-            # Tokens are never below 0.
-            visible = visible & (torch.cat([phone_places, prompt], dim=1) >= 0)
-        hidden = torch.where(visible, 0.0, -math.inf)
-        keys, values = [], []
-        for block in network.h:
-            query, key, value = _projected(block.self_attn, x)
-            x = block.finish(x, _attended(block.self_attn, query, key, value, hidden))
-            keys.append(key)
-            values.append(value)
-        return network.ar_predict_layer(x[:, -1]), torch.stack(keys), torch.stack(values)
+        return _read(self.t2s, x, visible)
+
+
+class JoinedPrefill(nn.Module):
+    """The same of a sentence in one row, padding in front; see `engines.padding.joined`."""
+
+    def __init__(self, t2s: T2S) -> None:
+        super().__init__()
+        self.t2s = t2s
+
+    def forward(
+        self, phones: Tensor, prompt: Tensor, bert: Tensor, places: Tensor, heard: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """All (1, T), bert (1, 1024, T); see `T2S.prefill`."""
+        network, is_heard = self.t2s, heard > 0
+        place = torch.maximum(places, places.new_zeros(()))
+        text = network.ar_text_embedding(phones) + network.bert_proj(bert.transpose(1, 2))
+        text = text + network.ar_text_position.alpha * network.ar_text_position.table[place]
+        tokens = network.ar_audio_embedding(prompt)
+        tokens = tokens + network.ar_audio_position.alpha * network.ar_audio_position.table[place]
+        x = torch.where(is_heard.unsqueeze(-1), tokens, text)
+        before = is_heard.unsqueeze(2) & (places.unsqueeze(1) <= places.unsqueeze(2))
+        visible = (places >= 0).unsqueeze(1) & (~is_heard.unsqueeze(1) | before)
+        return _read(network, x, visible[0])
+
+
+def _read(network: T2S, x: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The blocks over x (1, T, D), where row i sees what `visible` (T, T) allows."""
+    hidden = torch.where(visible, 0.0, -math.inf)
+    keys, values = [], []
+    for block in network.h:
+        query, key, value = _projected(block.self_attn, x)
+        x = block.finish(x, _attended(block.self_attn, query, key, value, hidden))
+        keys.append(key)
+        values.append(value)
+    return network.ar_predict_layer(x[:, -1]), torch.stack(keys), torch.stack(values)
 
 
 def _projected(attention: SelfAttention, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from engines.networks.bert import Bert
 from engines.networks.eres2net import ERes2Net
 from engines.networks.hubert import Hubert
 from engines.networks.t2s import T2S
-from engines.networks.vits import Vits
+from engines.networks.vits import Vits, drawn
 
 
 class HubertGraph(nn.Module):
@@ -160,16 +160,22 @@ class EncodeGraph(nn.Module):
 
 
 class FlowGraph(nn.Module):
-    """latent (1, C, T), flow_style -> flowed (1, C, T)."""
+    """mean, log_deviation and noise (1, C, T), flow_style -> flowed (1, C, T)."""
 
     def __init__(self, vits: Vits) -> None:
         super().__init__()
         self.vits = vits
 
     def forward(
-        self, latent: Tensor, flow_style: Tensor, frame_mask: Tensor | None = None
+        self,
+        mean: Tensor,
+        log_deviation: Tensor,
+        noise: Tensor,
+        flow_style: Tensor,
+        frame_mask: Tensor | None = None,
     ) -> Tensor:
         """See the class; a mask (1, 1, T) where the sentence was lengthened."""
+        latent = drawn(mean, log_deviation, noise)
         return self.vits.flow(latent, flow_style, frame_mask)  # type: ignore[no-any-return]
 
 

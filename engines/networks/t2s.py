@@ -66,10 +66,8 @@ class Position(nn.Module):
         table = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
         self.register_buffer("table", table, persistent=False)
 
-    def forward(self, embedded: Tensor, places: Tensor | None = None) -> Tensor:
-        """Add positions 0, 1, 2, ... to (B, T, D), or those of `places` (1, T)."""
-        if places is not None:
-            return embedded + self.alpha * self.table[torch.maximum(places, places.new_zeros(()))]
+    def forward(self, embedded: Tensor) -> Tensor:
+        """Add positions 0, 1, 2, ... to (B, T, D)."""
         return embedded + self.alpha * self.table[: embedded.shape[1]]
 
     def at(self, embedded: Tensor, position: Tensor) -> Tensor:
@@ -143,16 +141,11 @@ class T2S(nn.Module):
         self.h = Layers(width, config.head, config.n_layer)
         self.ar_predict_layer = nn.Linear(width, config.vocab_size, bias=False)
 
-    def embed(
-        self, phones: Tensor, bert: Tensor, prompt: Tensor, places: Tensor | None = None
-    ) -> Tensor:
-        """Phones (B, n), features (B, 1024, n), prompt tokens (B, P) -> (B, n + P, D).
-
-        The phones are the first n of their text, or at `places` (1, n), below 0 for padding.
-        """
+    def embed(self, phones: Tensor, bert: Tensor, prompt: Tensor) -> Tensor:
+        """Phones (B, n), features (B, 1024, n), prompt tokens (B, P) -> (B, n + P, D)."""
         text = self.ar_text_embedding(phones) + self.bert_proj(bert.transpose(1, 2))
         heard = self.ar_audio_position(self.ar_audio_embedding(prompt))
-        return torch.cat([self.ar_text_position(text, places), heard], dim=1)
+        return torch.cat([self.ar_text_position(text), heard], dim=1)
 
     def prefill(
         self, phones: Tensor, bert: Tensor, prompt: Tensor

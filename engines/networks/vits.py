@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engines.graphs import NOISE_SCALE
 from engines.networks.layers import (
     CrossAttention,
     Encoder,
@@ -41,7 +42,6 @@ STYLE_CHANNELS = 128
 STYLE_HEADS = 2
 SPEAKER_CHANNELS = 20480
 COUPLINGS = 4
-NOISE_SCALE = 0.5
 SLOPE = 0.1
 LAST_SLOPE = 0.01  # the original calls its last leaky ReLU without a slope
 
@@ -164,10 +164,14 @@ class Vits(nn.Module):
         Returns:
             (B, 1, 640 · T') in (-1, 1).
         """
-        mean, log_scale = self.enc_p.prior(latent, noise.shape[-1])
-        z = self.flow(mean + noise * torch.exp(log_scale) * NOISE_SCALE, condition.flow)
+        z = self.flow(drawn(*self.enc_p.prior(latent, noise.shape[-1]), noise), condition.flow)
         samples: Tensor = self.dec(z, condition.generator)
         return samples
+
+
+def drawn(mean: Tensor, log_scale: Tensor, noise: Tensor) -> Tensor:
+    """A sample of the prior, all (B, inter, T)."""
+    return mean + noise * torch.exp(log_scale) * NOISE_SCALE
 
 
 def stretched(latent: Tensor, length: int) -> Tensor:

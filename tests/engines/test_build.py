@@ -202,7 +202,8 @@ def test_other_weights_are_other_engines(
 
 
 def test_one_failure_leaves_the_others(folder: ModelFolder, tmp_path: Path) -> None:
-    made = list(build(folder, Fake(fails=("latent",)), "fp16", ["sm86"], EngineStore(tmp_path)))
+    fake = Fake(fails=("flow_style", "voice_style"))
+    made = list(build(folder, fake, "fp16", ["sm86"], EngineStore(tmp_path)))
     assert {each.graph for each in made if each.state == "failed"} == {"vits_flow", "vits_generate"}
     assert {each.reason for each in made if each.state == "failed"} == {"no tactic"}
     assert {each.graph for each in made if each.file} == {
@@ -293,7 +294,8 @@ def test_the_command_counts_failures(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("engines.commands.build.find_tensorrt", lambda: Fake(fails=("latent",)))
+    fake = Fake(fails=("flow_style", "voice_style"))
+    monkeypatch.setattr("engines.commands.build.find_tensorrt", lambda: fake)
     shutil.copytree(tiny_model, tmp_path / "m")
     assert main(["build", str(tmp_path / "m"), "--for", "sm86"]) == 1
     out = capsys.readouterr().out

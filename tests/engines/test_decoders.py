@@ -35,8 +35,8 @@ class ChangeableDecoder:
         return statistics, statistics
 
     def latent(self, mean: Any, deviation: Any, noise: Any, prompt: Any) -> Any:
-        assert noise.shape == mean.shape
-        return mean
+        assert noise.shape == mean.shape == deviation.shape
+        return HostTensor(noise)
 
     def part(self, latent: Any, first: int, start: int, stop: int, utterance: Utterance) -> Any:
         self.asked += 1
@@ -94,7 +94,7 @@ def test_the_first_piece_of_a_finished_sentence_is_short() -> None:
             self.model = SimpleNamespace(hop=HOP)  # type: ignore[assignment]
 
         def _whole_latent(self, tokens: Any, utterance: Any) -> Any:
-            return np.zeros((1, 4, 2 * len(tokens)), np.float32)
+            return HostTensor(np.zeros((1, 4, 2 * len(tokens)), np.float32))
 
         def part(self, latent: Any, first: int, start: int, stop: int, utterance: Any) -> Any:
             return np.arange(start, stop)

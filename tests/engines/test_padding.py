@@ -18,10 +18,11 @@ from engines.graphs import (
     TensorSpec,
 )
 from engines.padding import (
-    PHONE_MASK,
-    PHONE_PLACES,
-    TOKEN_MASK,
+    MASKS,
+    PLACES,
+    USUAL,
     WINDOWS,
+    joined,
     padded,
     prepared_size,
     sizes_of,
@@ -38,56 +39,82 @@ ENCODE = GraphSpec(
 PREFILL = GraphSpec(
     "t2s_prefill",
     "speak",
-    (TensorSpec("phones", "int64", (1, PHONES)), TensorSpec("prompt", "int64", (1, PROMPT))),
+    (
+        TensorSpec("phones", "int64", (1, PHONES)),
+        TensorSpec("bert", "float32", (1, 2, PHONES)),
+        TensorSpec("prompt", "int64", (1, PROMPT)),
+    ),
     (),
 )
+SENTENCE = {
+    "phones": np.array([[5, 6, 7]]),
+    "bert": np.ones((1, 2, 3), np.float32),
+    "prompt": np.array([[8, 9]]),
+}
 
 
 @pytest.mark.parametrize(
-    ("axis", "most"), [(TOKENS, 34), (FRAMES, 46), (TEXT, 5), (PHONES, 24)], ids=lambda a: str(a)
+    ("axis", "most", "waste"),
+    [(TOKENS, 7, 2), (TEXT, 4, 2), (PLACES, 10, 1.5), (FRAMES, 42, 1.25)],
+    ids=["tokens", "text", "places", "frames"],
 )
-def test_prepared_sizes_are_few_and_large_enough(axis: Axis, most: int) -> None:
-    sizes = [prepared_size(axis, size) for size in range(max(axis.min, 1), axis.max + 1)]
-    assert all(room >= size for size, room in enumerate(sizes, max(axis.min, 1)))
-    assert sizes == sorted(sizes)
-    assert max(sizes) == axis.max
-    assert len(set(sizes)) <= most
-    # Beyond the smallest, a quarter of an octave; phones of the text cost little.
-    waste = 1.26 if axis is not TEXT else 2.0
-    assert all(room <= max(waste * size, 32) for size, room in enumerate(sizes, max(axis.min, 1)))
+def test_prepared_sizes_are_few_and_large_enough(axis: Axis, most: int, waste: float) -> None:
+    sizes = {size: prepared_size(axis, size) for size in range(1, axis.max + 1)}
+    assert all(size <= room <= max(waste * size + 4, 64) for size, room in sizes.items())
+    assert list(sizes.values()) == sorted(sizes.values())
+    assert max(sizes.values()) == axis.max
+    assert len(set(sizes.values())) <= most
 
 
-def test_a_prompt_is_never_padded() -> None:
-    assert [prepared_size(PROMPT, size) for size in (0, 1, 99, 265)] == [0, 1, 99, 265]
+def test_what_is_too_long_stays_so() -> None:
+    assert prepared_size(TOKENS, TOKENS.max + 1) == TOKENS.max + 1
+
+
+def test_what_a_home_says_is_prepared() -> None:
+    axes = {axis.name: axis for axis in (TOKENS, TEXT, PLACES, FRAMES)}
+    for sizes in (sizes for graph, usual in USUAL.items() for sizes in usual if graph in MASKS):
+        assert {name: prepared_size(axes[name], size) for name, size in sizes.items()} == sizes
+    assert {sizes["heard"] for sizes in USUAL["vits_generate"]} <= set(WINDOWS)
+    assert {prepared_size(FRAMES, size) for size in range(1, 257)} == {
+        sizes["frames"] for sizes in USUAL["vits_flow"]
+    }
 
 
 def test_frames_follow_their_tokens() -> None:
     sizes = sizes_of(ENCODE, {"codes": (1, 100), "phones": (1, 40)})
     assert sizes.actual == {"tokens": 100, "text": 40, "frames": 200}
-    assert sizes.room == {"tokens": 112, "text": 64, "frames": 224}
-    assert sizes.shape(ENCODE.outputs[0]) == (1, 4, 224)
+    assert sizes.room == {"tokens": 128, "text": 64, "frames": 256}
+    assert sizes.shape(ENCODE.outputs[0]) == (1, 4, 256)
     assert sizes.shape(ENCODE.outputs[0], padded=False) == (1, 4, 200)
 
 
 def test_masks_hide_what_lies_behind() -> None:
-    sizes = sizes_of(ENCODE, {"codes": (1, 13), "phones": (1, 31)})
-    tokens, phones = sizes.marks(TOKEN_MASK), sizes.marks(PHONE_MASK)
-    assert tokens.tolist() == [[[1.0] * 13 + [0.0] * 3]]
-    assert phones.tolist() == [[[1.0] * 31 + [0.0]]]
+    sizes = sizes_of(ENCODE, {"codes": (1, 30), "phones": (1, 61)})
+    tokens, phones = (sizes.mask(mask) for mask in MASKS["vits_encode"])
+    assert tokens.tolist() == [[[1.0] * 30 + [0.0] * 2]]
+    assert phones.tolist() == [[[1.0] * 61 + [0.0] * 3]]
 
 
-def test_a_text_is_padded_in_front() -> None:
-    sizes = sizes_of(PREFILL, {"phones": (1, 30), "prompt": (1, 7)})
-    assert sizes.marks(PHONE_PLACES).tolist() == [[-1, -1, *range(30)]]
-    assert sizes.places(PREFILL.inputs[0]) == (slice(None), slice(2, 32))
+def test_a_sentence_stands_in_one_row_behind_its_padding() -> None:
+    row = joined(SENTENCE, 7)
+    assert {name: array[0].tolist() for name, array in row.items()} == {
+        "phones": [0, 0, 5, 6, 7, 0, 0],
+        "prompt": [0, 0, 0, 0, 0, 8, 9],
+        "places": [-1, -1, 0, 1, 2, 0, 1],
+        "heard": [0, 0, 0, 0, 0, 1, 1],
+        "bert": [[0, 0, 1, 1, 1, 0, 0]] * 2,
+    }
 
 
-def test_what_is_not_padded_can_be_told_too() -> None:
-    feeds = {"codes": np.zeros((1, 5), np.int64), "phones": np.zeros((1, 3), np.int64)}
-    told = without_padding(ENCODE, feeds)
-    assert [tensor.name for tensor in padded(ENCODE).inputs] == list(told)
-    assert told["token_mask"].tolist() == [[[1.0] * 5]]
-    assert told["phone_mask"].tolist() == [[[1.0] * 3]]
+@pytest.mark.parametrize("row", [ENCODE, PREFILL], ids=lambda row: str(row.name))
+def test_what_is_not_padded_is_told_in_the_same_inputs(row: GraphSpec) -> None:
+    codes = {"codes": np.zeros((1, 5), np.int64), "phones": np.zeros((1, 3), np.int64)}
+    told = without_padding(row, {"vits_encode": codes, "t2s_prefill": SENTENCE}[row.name])
+    wanted = {tensor.name: tensor for tensor in padded(row).inputs}
+    assert set(told) == set(wanted)
+    sizes: dict[str, int] = {}
+    assert all(wanted[name].fits(array.shape, sizes) for name, array in told.items())
+    assert all(array.dtype == wanted[name].dtype for name, array in told.items())
 
 
 @pytest.mark.parametrize("frames", [*range(1, 130), 200, 255, 257, 300, 511, 600, 1000, HEARD.max])

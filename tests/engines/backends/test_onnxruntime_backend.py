@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from engines.backends import CheckpointFiles, open_backend
 from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
 from engines.backends.torch_backend import TorchBackend
 from engines.errors import CheckpointError, DeviceError
-from engines.export import convert
+from engines.export import convert, trace
 from engines.golden import Folder
 from engines.graphs import Axis, TensorSpec, graphs
+from engines.model_folder import write_manifest
 
 # Every free size differs from the one that was traced, and from one set to the other.
 SIZES = (
@@ -161,3 +163,27 @@ def test_a_missing_speaker_network_leaves_no_folder(
     with pytest.raises(CheckpointError, match="needs the speaker network"):
         convert(files, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_of_an_earlier_version_speaks_on(
+    tiny: TorchBackend, tiny_model: Path, tmp_path: Path
+) -> None:
+    class Flow(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flow = tiny.module("vits_flow").vits.flow
+
+        def forward(self, latent: Any, flow_style: Any) -> Any:
+            return self.flow(latent, flow_style)
+
+    row = graphs(tiny.model)["vits_flow"]
+    latent = replace(row.inputs[0], name="latent")
+    old = replace(row, inputs=(latent, row.inputs[-1]))
+    shutil.copytree(tiny_model, tmp_path / "old")
+    trace(old, Flow(), tiny.model, tmp_path / "old" / "vits_flow.onnx")
+    (tmp_path / "old" / "model.json").unlink()
+    write_manifest(tmp_path / "old", tiny.model, "fp32", ["vits_flow"])
+    given = {tensor.name: feed(tensor, SIZES[0]) for tensor in row.inputs}
+    made = OnnxRuntimeBackend(tmp_path / "old").load("vits_flow").run(given)["flowed"]
+    expected = tiny.load("vits_flow").run(given)["flowed"]
+    np.testing.assert_allclose(made, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
