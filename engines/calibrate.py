@@ -287,8 +287,14 @@ def _quantize(
 
 
 def _has_weights(node: Any, model: Any) -> bool:
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return any(name in weights for name in node.input)
+    """Whether it is a convolution or a product with a matrix.
+
+    The tables of relative positions have an axis more and nine rows: nothing to gain, and not every
+    ONNX Runtime takes them in 8 bits.
+    """
+    sizes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    known = [sizes[name] for name in node.input if name in sizes]
+    return any(node.op_type == "Conv" or len(dims) == 2 for dims in known)
 
 
 def _session(model: Any) -> Any:

@@ -132,12 +132,13 @@ class Measurement:
         self._equal("fp16")
 
     def sound(self) -> None:
-        """Half precision's sound against PyTorch's; needs no engine of the step."""
-        self._sound("fp16")
+        """Sound of half precision and of 8 bits against PyTorch's; needs no engine of the step."""
+        for precision in ("fp16", "int8"):
+            self.report.part(f"{precision}: sound", lambda: self._sound(precision))  # noqa: B023
 
     def _sound(self, precision: str) -> None:
         note = lambda name, value: self.report.note(f"{precision}: {name}", value)  # noqa: E731
-        backend = self.backend(precision, kernels=precision == "fp16")
+        backend = self.backend(precision, kernels=precision != "fp32")
         decoder = VitsDecoder(backend)
         sounds = self.reference["sounds"]
         made = [
@@ -210,6 +211,11 @@ class Measurement:
         """Sentences of every length: the first time at a size, and when all sizes are known."""
         backend = self.backend("fp16")
         vits, random = VitsDecoder(backend), np.random.default_rng(0)
+        decoder, held = open_decoder(backend), backend.device.used
+        begun = time.perf_counter()
+        backend.warm_up()
+        took, more = time.perf_counter() - begun, (backend.device.used - held) / 2**20
+        self.report.note("fp16: warming up, s, MiB of the card", [took, more])
         # From half a second to six: what a home says.
         jobs = [
             (random.integers(0, backend.model.codes, count), random.integers(1, 60, texts))
@@ -230,7 +236,6 @@ class Measurement:
                 f"fp16: SoVITS of 60 lengths, {turn}: median, worst, for 100 tokens, ms",
                 [float(np.median(times)), float(max(times)), float(np.median(each))],
             )
-        decoder = open_decoder(backend)
         for turn in ("first time", "again"):
             times = []
             for number in range(20):
@@ -276,6 +281,7 @@ class Measurement:
             PRODUCT: lambda: self.backend("fp16"),
             "TensorRT FP32": lambda: self.backend("fp32", kernels=False),
             "TensorRT FP16, engines alone": lambda: self.backend("fp16", kernels=False),
+            "TensorRT INT8, our kernels": lambda: self.backend("int8"),
             "ONNX Runtime CPU": lambda: OnnxRuntimeBackend(self.model, self.given.threads),
         }
         self._table(columns)

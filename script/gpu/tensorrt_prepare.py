@@ -24,6 +24,8 @@ from tensorrt_job import GREEDY_SLOTS, SPOKEN, greedy_tokens, utterance_of, voic
 FULL = {"v2": ("full_s1", "full_s2_v2"), "v2ProPlus": ("full_s1", "full_s2_v2ProPlus")}
 TINY = {"v2": ("s1_pipe", "s2_v2"), "v2ProPlus": ("s1_pipe", "s2_v2Pro")}
 """Model → its two checkpoints by the recipe of `tests/golden`."""
+RANGES = 9
+"""Sentences of a calibration; the speed does not depend on it."""
 
 
 def convert_one(root: Path, version: str, t2s: str, sovits: str) -> None:
@@ -75,6 +77,26 @@ def reference(root: Path, version: str, device: str, runs: int, tiny: bool) -> N
     print(f"{version}: {json.dumps(figures.summary())}", flush=True)
 
 
+def calibrated(root: Path, version: str) -> None:
+    """Graphs in 8 bits, with ranges from random sentences; noted apart where it is refused."""
+    from engines.backends.onnxruntime_backend import OnnxRuntimeBackend
+    from engines.calibrate import Recorder, calibrate
+    from engines.decoders import VitsDecoder
+    from engines.model_folder import ModelFolder
+    from engines.prompt import VoicePrompt
+
+    folder = ModelFolder.read(root / "models" / version)
+    recorder = Recorder(OnnxRuntimeBackend(folder.root))
+    voice = VoicePrompt.load(root / "reference" / version / "voice.npz")
+    vits = VitsDecoder(recorder)
+    for seed in range(RANGES):
+        vits.whole(*utterance_of(recorder.model, voice, seed + SPOKEN))
+    began = time.monotonic()
+    cost = calibrate(folder, recorder.fed)
+    took = time.monotonic() - began
+    print(f"{version}: calibrated in {took:.0f} s, {cost.distance:.2f} dB", flush=True)
+
+
 def main() -> int:
     """Convert side by side, then measure one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -82,30 +104,35 @@ def main() -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--tiny", action="store_true", help="a trial: tiny networks")
-    parser.add_argument("--models", nargs="+", default=list(FULL), choices=FULL)
-    parser.add_argument("--only", choices=("convert", "reference"), help="a half of it")
+    known = (*FULL, "tiny")
+    parser.add_argument("--models", nargs="+", default=["tiny", *FULL], choices=known)
+    parser.add_argument(
+        "--only", choices=("convert", "reference", "calibrate"), help="a part of it"
+    )
     given = parser.parse_args()
     from engines.golden import Folder
 
+    if given.only == "calibrate":
+        for name in given.models:
+            calibrated(given.root, name)
+        return 0
     folder = Folder(given.root / "src/tests/golden", given.root / "checkpoints")
-    chosen = TINY if given.tiny else FULL
-    models = {name: chosen[name] for name in given.models}
-    jobs = [(given.root, "tiny", *TINY["v2"])] if len(models) == len(FULL) else []
-    jobs += [(given.root, name, *checkpoints) for name, checkpoints in models.items()]
+    chosen = {"tiny": TINY["v2"], **(TINY if given.tiny else FULL)}
     (given.root / "models").mkdir(exist_ok=True)
     if given.only == "reference":
-        for name in models:
+        for name in given.models:
             reference(given.root, name, given.device, given.runs, given.tiny)
             (given.root / f"prepared-{name}").touch()
         return 0
     # What several processes read is written before they begin.
-    for name in ("hubert_pipe", "sv_tiny", *TINY["v2"], chosen["v2"][0]):
+    for name in ("hubert_pipe", "sv_tiny", *{chosen[model][0] for model in given.models}):
         folder.checkpoint(name)
+    jobs = [(given.root, name, *chosen[name]) for name in given.models]
     processes = [get_context("spawn").Process(target=convert_one, args=job) for job in jobs]
     for process in processes:
         process.start()
     # The first model's figures are wanted before the second is converted.
-    for (_, name, _, _), process in zip(jobs, processes, strict=True):
+    for name, process in zip(given.models, processes, strict=True):
         process.join()
         if process.exitcode:
             print(f"FAILED: {name} was not converted", flush=True)

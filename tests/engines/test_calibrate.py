@@ -108,7 +108,7 @@ def test_the_tokens_of_an_int8_build_are_measured(calibrated: Path) -> None:
     assert drift.tolerable
 
 
-@pytest.mark.parametrize("graph", ["vits_flow", "vits_generate"])
+@pytest.mark.parametrize("graph", GRAPHS)
 def test_onnx_runtime_takes_them_too(calibrated: Path, graph: str) -> None:
     folder = ModelFolder.read(calibrated / "model")
     row = graphs(folder.model)[graph]
