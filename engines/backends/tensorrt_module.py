@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from engines.backends.chosen_types import allow_half
 from engines.errors import BackendUnavailableError, ConvertError
 
 Shape: TypeAlias = "tuple[int, ...]"
@@ -24,15 +25,7 @@ Progress: TypeAlias = "Callable[[int, int], None]"
 
 FLAVOURS = {"tensorrt": "trt", "tensorrt_rtx": "rtx", "tensorrt_rtx_bindings": "rtx"}
 """Module → how its engines are labelled; the third is the second under the name of its wheel."""
-HALF_LEVEL = 2
-"""How hard releases that choose types themselves look for half-precision kernels, 0 to 5.
-
-Every layer is timed in both types: SoVITS's generator took eight minutes at the usual level 3.
-"""
 _ARCHITECTURE = re.compile(r"(?:sm_?)?(\d{1,2})\.?(\d)", re.IGNORECASE)
-_CAREFUL = ("SOFTMAX", "NORMALIZATION", "REDUCE", "UNARY")
-_PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION")
-_VIEWS = ("SHUFFLE", "CAST", "IDENTITY")
 
 
 def find_tensorrt() -> TensorRT:
@@ -208,7 +201,7 @@ class TensorRT:
         if precision == "fp32":
             config.clear_flag(trt.BuilderFlag.TF32)  # it would round products to 10 bits
         if not typed and precision != "fp32":
-            _allow_half(trt, config, network, precision)
+            allow_half(trt, config, network, precision)
         if architectures:
             config.num_compute_capabilities = len(architectures)
             for index, name in enumerate(architectures):
@@ -252,82 +245,6 @@ def _timing_cache(config: Any, timings: bytes) -> Any:
         except (RuntimeError, TypeError):
             continue
     return None
-
-
-def _allow_half(trt: Any, config: Any, network: Any, precision: str) -> None:
-    """For releases that choose types themselves: float16 only where the graph has it."""
-    config.set_flag(trt.BuilderFlag.FP16)
-    if precision == "int8":
-        config.set_flag(trt.BuilderFlag.INT8)
-    config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
-    config.builder_optimization_level = HALF_LEVEL
-    careful, halved = sorted_layers(trt, network)
-    for layer in careful:
-        layer.precision = trt.float32
-    if precision == "fp16":
-        # Left to choose, it times every product in both types, and keeps the matrices of mixed
-        # blocks in float32. In 8 bits a product's type is stated by what it reads.
-        for layer in halved:
-            layer.precision = trt.float16
-
-
-def sorted_layers(trt: Any, network: Any) -> tuple[list[Any], list[Any]]:
-    """Layers that `engines.half` keeps in float32, and products that it computes in float16.
-
-    They are found by what they are: such releases call every float of a parsed network float32,
-    whatever its graph states. A product is told by its weights, and the last one before an output
-    by its place.
-    """
-    careful, products, views = (
-        {getattr(trt.LayerType, name, None) for name in names}
-        for names in (_CAREFUL, _PRODUCTS, _VIEWS)
-    )
-    layers = [network.get_layer(index) for index in range(network.num_layers)]
-    makers = {layer.get_output(n).name: layer for layer in layers for n in range(layer.num_outputs)}
-
-    def of_weights(layer: Any) -> bool:
-        if layer.type != trt.LayerType.MATRIX_MULTIPLY:
-            return True  # a convolution
-        return any(_is_weight(trt, layer.get_input(n), makers, views) for n in (0, 1))
-
-    last = _before(network, makers, products)
-    kept: list[Any] = []
-    halved: list[Any] = []
-    for layer in layers:
-        if not layer.num_outputs or layer.get_output(0).dtype not in (trt.float32, trt.float16):
-            continue
-        if layer.type in products:
-            is_half = layer.name not in last and of_weights(layer)
-            (halved if is_half else kept).append(layer)
-        elif layer.type in careful:
-            kept.append(layer)
-    return kept, halved
-
-
-def _is_weight(trt: Any, tensor: Any, makers: Mapping[str, Any], views: set[Any]) -> bool:
-    maker = makers.get(tensor.name)
-    while maker is not None and maker.type in views:
-        maker = makers.get(maker.get_input(0).name)
-    return maker is not None and maker.type == trt.LayerType.CONSTANT
-
-
-def _before(network: Any, makers: Mapping[str, Any], products: set[Any]) -> set[str]:
-    """Names of the products that an output is made of without another product between."""
-    outputs = (network.get_output(index).name for index in range(network.num_outputs))
-    waiting = [name for name in outputs if not name.endswith(("keys", "values"))]
-    found, seen = set(), set()
-    while waiting:
-        name = waiting.pop()
-        maker = makers.get(name)
-        if maker is None or name in seen:
-            continue
-        seen.add(name)
-        if maker.type in products:
-            found.add(maker.name)
-        else:
-            given = (maker.get_input(index) for index in range(maker.num_inputs))
-            waiting += [tensor.name for tensor in given if tensor is not None]
-    return found
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:

@@ -243,6 +243,45 @@ def test_a_refusal_carries_its_words(release: Release, words: str) -> None:
         TensorRT("tensorrt", release).compile(b"graph", PROFILE, "fp32")
 
 
+class Engine:
+    """An engine of a release before 10, or of a later one; gives the context, or none."""
+
+    def __init__(self, later: bool, context: Any) -> None:
+        self.later, self.context = later, context
+        setattr(self, "device_memory_size_v2" if later else "device_memory_size", 4096)
+
+    def create_execution_context_without_device_memory(self) -> Any:
+        assert not self.later
+        return self.context
+
+    def create_execution_context(self, strategy: str) -> Any:
+        assert self.later
+        assert strategy == "ours"
+        return self.context
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_context_computes_in_memory_of_ours(later: bool) -> None:
+    given: list[Any] = []
+    context = SimpleNamespace(set_device_memory=lambda *memory: given.append(memory))
+    strategy = {"ExecutionContextAllocationStrategy": SimpleNamespace(USER_MANAGED="ours")}
+    found = TensorRT("tensorrt", SimpleNamespace(**(strategy if later else {})))
+    engine = Engine(later, context)
+    assert found.workspace_size(engine) == 4096
+    assert found.context(engine, 0xABC0) is context
+    told = given if later else [(context.device_memory, 4096)]
+    assert told == [(0xABC0, 4096)]
+    assert found.context(Engine(later, None), 0xABC0) is None
+
+
+@pytest.mark.parametrize(
+    ("flavour", "each"),
+    [("tensorrt", False), ("tensorrt_rtx", True), ("tensorrt_rtx_bindings", True)],
+)
+def test_rtx_compiles_each_context(flavour: str, each: bool) -> None:
+    assert TensorRT(flavour, None).compiles_each_context is each
+
+
 def test_the_wheel_of_rtx_is_what_is_tested_here() -> None:
     module = pytest.importorskip("tensorrt_rtx_bindings")
     assert importlib.import_module("tensorrt_rtx_bindings") is module
