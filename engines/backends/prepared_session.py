@@ -33,8 +33,11 @@ from engines.padding import (
     windows,
 )
 
-MOST_SIZES, MOST_BYTES = 96, 1 << 28
-"""So many sizes one engine stays prepared for, if their inputs and outputs have so many bytes."""
+MOST_SIZES, MOST_BYTES = 96, 3 << 28
+"""So many sizes one engine stays prepared for, if they take no more than so many bytes.
+
+A context of an engine with attention has a copy of its weights: a dozen of a prefill's are 2 GB.
+"""
 
 Fill = Callable[[str, CardTensor], None]
 """Writes an input (named) of a prepared size."""
@@ -50,6 +53,7 @@ class Prepared:
 
     def __init__(self, session: TensorRTSession, inputs: Mapping[str, CardTensor]) -> None:
         self.inputs = inputs
+        self._before = session.used
         self._session, self._context = session, session.new_context()
         self.outputs = session.place(self._context, inputs)
         self.bytes = sum(tensor.size for tensor in (*inputs.values(), *self.outputs.values()))
@@ -70,6 +74,8 @@ class Prepared:
             except DeviceError as error:
                 if error.sticky:
                     raise
+            # TensorRT does not tell what a context takes; the pool may have had the rest.
+            self.bytes = max(self.bytes, self._session.used - self._before)
 
 
 class PreparedSession(TensorRTSession):

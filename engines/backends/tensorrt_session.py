@@ -110,6 +110,11 @@ class TensorRTSession:
                 context.set_tensor_address(name, outputs[name].pointer)
         return outputs
 
+    @property
+    def used(self) -> int:
+        """Bytes of the card that are in use, by everybody."""
+        return self._stream.device.used
+
     def new_context(self) -> Any:
         """An execution context, in the memory that all of this session share."""
         with failures(f"{self._graph.name}: making a context"):

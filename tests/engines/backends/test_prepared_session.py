@@ -110,12 +110,20 @@ def test_the_size_that_was_used_longest_ago_goes(
     assert calls(backend, "cuGraphInstantiate") == before + 1
 
 
-def test_large_sizes_hold_a_bounded_memory(
+def test_sizes_hold_a_bounded_memory(
     backend: TensorRTBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepared_session, "MOST_BYTES", 0)
+    taken, make = 1 << 20, Engine.create_execution_context
+
+    def heavy(engine: Engine, strategy: str) -> Any:
+        context = make(engine, strategy)
+        context.weights = backend.device.cuda.mem_alloc(taken)  # type: ignore[attr-defined]
+        return context
+
+    monkeypatch.setattr(Engine, "create_execution_context", heavy)
+    monkeypatch.setattr(prepared_session, "MOST_BYTES", taken)
     session = backend.load("vits_flow")
-    for size in (30, 60, 120):
+    for size in (30, 60, 120, 200):
         session.run(sized(backend, "vits_flow", size))
     assert calls(backend, "cuGraphExecDestroy") == 2
 
