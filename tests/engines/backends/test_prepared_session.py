@@ -121,7 +121,7 @@ def test_sizes_hold_a_bounded_memory(
         return context
 
     monkeypatch.setattr(Engine, "create_execution_context", heavy)
-    monkeypatch.setattr(prepared_session, "MOST_BYTES", taken)
+    monkeypatch.setattr(prepared_session, "MOST_BYTES", taken * 3 // 2)
     session = backend.load("vits_flow")
     for size in (30, 60, 120, 200):
         session.run(sized(backend, "vits_flow", size))
