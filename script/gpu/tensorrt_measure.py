@@ -212,10 +212,16 @@ class Measurement:
         backend = self.backend("fp16")
         vits, random = VitsDecoder(backend), np.random.default_rng(0)
         decoder, held = open_decoder(backend), backend.device.used
-        begun = time.perf_counter()
-        backend.warm_up()
-        took, more = time.perf_counter() - begun, (backend.device.used - held) / 2**20
-        self.report.note("fp16: warming up, s, MiB of the card", [took, more])
+        prepared = {
+            name: session
+            for name, session in backend._sessions.items()
+            if isinstance(session, PreparedSession)
+        }
+        for name, session in prepared.items():
+            begun = time.perf_counter()
+            session.warm_up()
+            took = time.perf_counter() - begun
+            self.report.note(f"fp16: warming up {name}, s, sizes, MiB", [took, *_held(session)])
         # From half a second to six: what a home says.
         jobs = [
             (random.integers(0, backend.model.codes, count), random.integers(1, 60, texts))
@@ -223,7 +229,6 @@ class Measurement:
                 random.integers(12, 150, 60), random.integers(8, 80, 60), strict=True
             )
         ]
-        held = backend.device.used
         for turn in ("first time", "again", "once more"):
             times = []
             for tokens, phones in jobs:
@@ -253,7 +258,9 @@ class Measurement:
                 f"fp16: prefill of 20 lengths, {turn}: median, worst, ms",
                 [float(np.median(times)), float(max(times))],
             )
-        self.report.note("prepared sizes, MiB of the card", (backend.device.used - held) / 2**20)
+        for name, session in prepared.items():
+            self.report.note(f"fp16: {name}, prepared sizes, MiB", _held(session))
+        self.report.note("fp16: all of them, MiB", (backend.device.used - held) / 2**20)
         backend.close()
 
     def drawn(self) -> None:
@@ -376,6 +383,12 @@ class Measurement:
                 pass
         chunks.close()  # type: ignore[attr-defined]
         return took
+
+
+def _held(session: PreparedSession) -> list[float]:
+    """How many sizes a session is prepared for, and what they took of the card in MiB."""
+    sizes = session._sizes.values()
+    return [len(sizes), sum(ready.bytes for ready in sizes) / 2**20]
 
 
 def _median(work: Callable[[], None], runs: int) -> float:
