@@ -15,7 +15,8 @@ HALF_LEVEL = 2
 
 _CAREFUL = ("SOFTMAX", "NORMALIZATION", "REDUCE", "UNARY")
 _PRODUCTS = ("MATRIX_MULTIPLY", "CONVOLUTION", "DECONVOLUTION")
-_VIEWS = ("SHUFFLE", "CAST", "IDENTITY")
+_VIEWS = ("SHUFFLE", "CAST", "IDENTITY", "QUANTIZE", "DEQUANTIZE")
+"""What may lie between a weight and its product."""
 
 
 def allow_half(trt: Any, config: Any, network: Any, precision: str) -> None:

@@ -100,7 +100,8 @@ def attention() -> list[Layer]:
     return [
         Layer("CONSTANT", "table"),
         Layer("CAST", "cast", "table"),
-        Layer("SHUFFLE", "weights", "cast"),
+        Layer("DEQUANTIZE", "whole", "cast"),
+        Layer("SHUFFLE", "weights", "whole"),
         Layer("MATRIX_MULTIPLY", "query", "x", "weights"),
         Layer("MATRIX_MULTIPLY", "keys", "x", "weights"),
         Layer("MATRIX_MULTIPLY", "scores", "query", "keys"),
