@@ -29,14 +29,17 @@ def allow_half(trt: Any, config: Any, network: Any, precision: str) -> None:
         precision: fp16 or int8.
     """
     config.set_flag(trt.BuilderFlag.FP16)
-    if precision == "int8":
+    # Of an 8-bit build only some graphs state 8 bits; for the others the flag would ask for ranges.
+    kinds = {network.get_layer(index).type for index in range(network.num_layers)}
+    states_bits = precision == "int8" and trt.LayerType.DEQUANTIZE in kinds
+    if states_bits:
         config.set_flag(trt.BuilderFlag.INT8)
     config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
     config.builder_optimization_level = HALF_LEVEL
     careful, halved = sorted_layers(trt, network)
     for layer in careful:
         layer.precision = trt.float32
-    if precision == "fp16":
+    if not states_bits:
         # Left to choose, it times every product in both types, and keeps the matrices of mixed
         # blocks in float32. In 8 bits a product's type is stated by what it reads.
         for layer in halved:

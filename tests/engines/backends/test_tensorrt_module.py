@@ -225,6 +225,16 @@ def test_an_old_release_is_told_the_types_of_products(precision: str, halved: se
     assert careful == {"scores", "shares", "mixed", "last"}
 
 
+def test_a_graph_without_8_bits_is_half_in_their_build() -> None:
+    release = Release(typed=False)
+    for layer in release.layers:
+        layer.type = "CAST" if layer.type == "DEQUANTIZE" else layer.type
+    TensorRT("tensorrt", release).compile(b"graph", PROFILE, "int8")
+    assert Flags.INT8 not in release.flags
+    pinned = {layer.name for layer in release.layers if layer.precision == "float16"}
+    assert pinned == {"query", "keys", "between"}
+
+
 @pytest.mark.parametrize(("typed", "precision"), [(True, "fp16"), (False, "fp32")])
 def test_where_types_are_stated_nothing_is_pinned(typed: bool, precision: str) -> None:
     release = Release(typed)
