@@ -7,6 +7,7 @@ import wave
 from pathlib import Path
 
 from tests.lab.broker import provide_mosquitto
+from tests.lab.browser import provide_chromium
 from tests.lab.environments import home_assistant_python, kit_python, oldest_kit_python
 from tests.lab.ground import REPOSITORY, LabError, say
 from tests.lab.player import SAMPLE_RATE, provide_programs
@@ -34,6 +35,7 @@ def main() -> None:
             case "install":
                 provide_programs()
                 provide_mosquitto()
+                provide_chromium()
                 home_assistant_python()
                 kit_python()
             case "demo":

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.ground import LabError, lab_folder, run, say
+from tests.lab.packages import SEARCHED, provide
 from tests.lab.process import Process, free_port
 
 USER, PASSWORD = "bridge", "p4ss word"
@@ -21,17 +22,7 @@ def provide_mosquitto() -> None:
     Raises:
         LabError: one is missing and cannot be installed here; says what to do.
     """
-    wanted = ("mosquitto", "openssl")
-    missing = [program for program in wanted if shutil.which(program, path=_PATH) is None]
-    if missing and shutil.which("apt-get") and os.geteuid() == 0:
-        say(f"installing {' and '.join(missing)} with apt-get")
-        # RUNLEVEL: the packaged broker must not start on this machine's own port.
-        quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        run("apt-get", "-qq", "update", env=quiet)
-        run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing, env=quiet)
-        missing = [program for program in missing if shutil.which(program, path=_PATH) is None]
-    if missing:
-        raise LabError(f"please install {' and '.join(missing)}, then run this again")
+    provide("mosquitto", "openssl")
 
 
 def newest_mosquitto() -> list[str]:
@@ -44,25 +35,14 @@ def newest_mosquitto() -> list[str]:
     if not root.exists():
         if os.geteuid() or not shutil.which("apt-get"):
             raise LabError("unpacking Mosquitto 2.1 needs Debian and root")
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        if shutil.which("mmdebstrap") is None:
-            run("apt-get", "-qq", "update", env=quiet)
-            run(
-                "apt-get",
-                "-qq",
-                "install",
-                "-y",
-                "--no-install-recommends",
-                "mmdebstrap",
-                env=quiet,
-            )
+        provide("mmdebstrap")
         say("unpacking Mosquitto 2.1 (65 MB, once)")
         part = Path(tempfile.mkdtemp(dir=lab_folder())) / "root"
         options = ("--variant=extract", "--include=mosquitto")
         dated = ("--aptopt", 'Acquire::Check-Valid-Until "false"')
-        run("mmdebstrap", *dated, *options, "forky", part, _mirror(), env=quiet)
+        run("mmdebstrap", *dated, *options, "forky", part, _mirror())
         run(
-            shutil.which("ldconfig", path=_PATH) or "ldconfig", "-r", part
+            shutil.which("ldconfig", path=SEARCHED) or "ldconfig", "-r", part
         )  # not all libraries bring the links to their short names
         part.rename(root)
     library = next(root.glob("usr/lib/*-linux-gnu*"))
@@ -99,7 +79,7 @@ class Broker:
         extra: str = "",
         program: Sequence[str] = (),
     ) -> None:
-        self._program = list(program) or [shutil.which("mosquitto", path=_PATH) or "mosquitto"]
+        self._program = list(program) or [shutil.which("mosquitto", path=SEARCHED) or "mosquitto"]
         self.folder = folder
         self.port = free_port()
         self.authority = folder / "ca.crt"
@@ -171,6 +151,3 @@ def _certificates(folder: Path) -> None:
     )
     for command in commands:
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
-
-
-_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"))

@@ -10,10 +10,21 @@ from typing import Any, Self
 import aiohttp
 
 from tests.lab.ground import LabError
+from tests.lab.packages import provide
 from tests.lab.process import Process, free_port
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
 WAIT = 60.0  # seconds until what a test waits for must be there
+
+
+def provide_chromium() -> None:
+    """See that Chromium, or Chrome, is there; apt brings it.
+
+    Raises:
+        LabError: it is missing and cannot be installed here; says what to do.
+    """
+    if PROGRAM is None:
+        provide("chromium")
 
 
 class Browser:

@@ -1,7 +1,5 @@
 """MPD, a real network player without a sound card, and a record of every sample it played."""
 
-import os
-import shutil
 import socket
 import time
 from dataclasses import dataclass
@@ -10,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.lab.ground import LabError, run, say
+from tests.lab.ground import LabError
+from tests.lab.packages import provide
 from tests.lab.process import Process, free_port
 
 SAMPLE_RATE = 48_000
@@ -42,17 +41,7 @@ def provide_programs() -> None:
     Raises:
         LabError: one is missing and cannot be installed here; says what to do.
     """
-    if _missing() and shutil.which("apt-get") and os.geteuid() == 0:
-        say(f"installing {' and '.join(_missing())} with apt-get")
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-        run("apt-get", "-qq", "update", env=quiet)
-        run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *_missing(), env=quiet)
-    if missing := _missing():
-        raise LabError(f"please install {' and '.join(missing)}, then run this again")
-
-
-def _missing() -> list[str]:
-    return [program for program in ("mpd", "ffmpeg", "g++") if shutil.which(program) is None]
+    provide("mpd", "ffmpeg", "g++")
 
 
 class Player(Process):
