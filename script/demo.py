@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -95,13 +96,13 @@ def wait_until_ready(service: subprocess.Popen[bytes], port: int) -> None:
     while time.monotonic() < deadline:
         if service.poll() is not None:
             raise RuntimeError(f"the service ended with status {service.returncode}; see above")
-        try:
-            connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(http.client.HTTPConnection(HOST, port, timeout=5)) as connection,
+        ):
             connection.request("GET", "/ready")
             if connection.getresponse().status == 200:
                 return
-        except OSError:
-            pass
         time.sleep(0.05)
     raise RuntimeError(f"the service was not ready within {START_SECONDS:g} s")
 
@@ -125,10 +126,10 @@ def unbox(port: int) -> None:
 
 def ask(port: int, method: str, path: str, body: object = None) -> dict[str, Any]:
     """An answer of the service's JSON API."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=60)
-    connection.request(method, path, None if body is None else json.dumps(body))
-    response = connection.getresponse()
-    answer: dict[str, Any] = json.load(response)
+    with contextlib.closing(http.client.HTTPConnection(HOST, port, timeout=60)) as connection:
+        connection.request(method, path, None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        answer: dict[str, Any] = json.load(response)
     if response.status >= 400:
         raise RuntimeError(f"refused: {answer['error']['message']}")
     return answer

@@ -1,8 +1,10 @@
-"""The service with nothing but what `script/setup run` installs: what a fresh `script/demo` has."""
+"""The service with nothing but its own packages, and with what a fresh `script/demo` has."""
 
 from __future__ import annotations
 
 import json
+import re
+import runpy
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from tests.lab.process import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # Whatever this environment has beyond them is hidden from the process.
 HIDE = """
@@ -52,9 +56,9 @@ def canonical(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
-def hidden() -> list[str]:
+def hidden(extras: frozenset[str] = frozenset()) -> list[str]:
     """The modules that only other packages of this environment bring."""
-    ours = installed_by("gptsovits-home")
+    ours = installed_by("gptsovits-home", extras)
     brought = metadata.packages_distributions().items()
     return sorted(
         module
@@ -77,6 +81,34 @@ def test_it_starts_and_speaks(tmp_path: Path) -> None:
         assert spoken(url, service, 60.0) == "plain", (tmp_path / "log").read_text()
         with urllib.request.urlopen(url + "/", timeout=60) as page:
             assert page.status == 200
+    finally:
+        service.terminate()
+        service.wait(60)
+
+
+def test_the_first_command_clones_a_voice(tmp_path: Path) -> None:
+    setup = (ROOT / "script" / "setup").read_text(encoding="utf-8")
+    run = re.search(r"\n  run\).*?-e '\.\[([a-z,0-9]+)\]'", setup, re.DOTALL)
+    assert run is not None
+    modules = hidden(frozenset(run[1].split(",")))
+    assert {"torch", "onnx", "jieba"} <= set(modules)
+    assert "wordsegment" not in modules
+    demo = runpy.run_path(str(ROOT / "script" / "demo.py"))
+    port = free_port()
+    arguments = ["--port", str(port), "--data", str(tmp_path / "data")]
+    with (tmp_path / "log").open("wb") as log:
+        service = subprocess.Popen(
+            [sys.executable, "-c", HIDE, ",".join(modules), *arguments], stdout=log, stderr=log
+        )
+    try:
+        demo["wait_until_ready"](service, port)
+        demo["unbox"](port)
+        said = {"input": "Dinner is ready.", **demo["CLONED"]}
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/audio/speech", json.dumps(said).encode()
+        )
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            assert answer.headers["X-Speech-Rung"] == "onnxruntime", (tmp_path / "log").read_text()
     finally:
         service.terminate()
         service.wait(60)
