@@ -9,7 +9,7 @@ they follow each other on one stream.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -182,7 +182,7 @@ class PreparedSession(TensorRTSession):
         item = to.dtype.itemsize
         pitches = (to.shape[-1] * item, source.shape[-1] * item)
         places = (to.pointer + at * item, source.pointer + first * item)
-        self._stream.copy(*places, pitches, count * item, _rows(to.shape))
+        self._stream.copy(*places, pitches, count * item, int(np.prod(to.shape[:-1])))
 
 
 class WindowedSession(PreparedSession):
@@ -267,7 +267,3 @@ class PrefillSession(PreparedSession):
             pitches = (places * width, read.room * width)
             self._stream.clear(target, heads * places * width)
             self._stream.copy(target, source, pitches, length * width, heads)
-
-
-def _rows(shape: Sequence[int]) -> int:
-    return int(np.prod(shape[:-1]))
