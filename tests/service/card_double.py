@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.backends import Feed, Session, open_backend
-from engines.errors import DeviceError
+from engines.errors import DeviceError, OutOfMemoryError
 
 PAUSE = 0.05  # seconds that a slow card takes longer
 
@@ -24,7 +24,7 @@ class Card:
     """What happens on it.
 
     Attributes:
-        mood: what becomes of a stage, by the graph's name, "load" or "close".
+        mood: what becomes of a stage, by the graph's name, "load", "warm_up" or "close".
         threads: who touched it, by backend.
     """
 
@@ -54,6 +54,9 @@ class Card:
         self.hung.set()
         assert self.release.wait(600)
 
+    def fill(self) -> None:
+        raise OutOfMemoryError("no memory left")
+
     def slow(self) -> None:
         time.sleep(PAUSE)
 
@@ -77,6 +80,9 @@ class CardBackend:
     def touch(self, stage: str) -> None:
         self._touched.add(threading.get_ident())
         self._card.at(stage)
+
+    def warm_up(self) -> None:
+        self.touch("warm_up")
 
     def close(self) -> None:
         self.touch("close")

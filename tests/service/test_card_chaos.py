@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,25 @@ async def test_a_model_has_the_card_and_the_cpu_below_it(
     assert (model["state"], model["rungs"][0]["name"]) == ("ready", "tensorrt")
     rungs(home)["tensorrt"].unload()
     assert [len(touched) for touched in card.threads] == [1], "one thread touches the device"
+
+
+async def test_a_card_is_warm_before_it_speaks(
+    start: Callable[[], Awaitable[House]], card: Card
+) -> None:
+    seen: list[str] = []
+    for stage in ("warm_up", "t2s_prefill"):
+        card.mood[stage] = partial(seen.append, stage)
+    await until_ready(await start())
+    assert seen[:2] == ["warm_up", "t2s_prefill"]
+
+
+async def test_a_card_without_room_to_be_warm_speaks_all_the_same(
+    start: Callable[[], Awaitable[House]], card: Card
+) -> None:
+    card.mood["warm_up"] = card.fill
+    home = await start()
+    await until_ready(home)
+    assert await home.say("Dinner is ready.") == CARD
 
 
 @pytest.mark.parametrize("how", ["fail", "hang", "slow"])
